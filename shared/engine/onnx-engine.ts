@@ -1,0 +1,222 @@
+/**
+ * The default engine: traces a pure function once and lets onnxruntime run the graph. Knows no model.
+ *
+ * A training step becomes one graph (gradients and update fused) for `step`, and two more, traced only when somebody asks for the
+ * halves, for `gradients` and `update`.
+ */
+import { encodeModel } from "../onnx/write.ts";
+import { createSession, type OnnxSession, type SessionOptions, type TensorValue } from "../onnx/session.ts";
+import type { OnnxType } from "../onnx/model.ts";
+import { invariant } from "../errors.ts";
+import { checkArrays, checkUpdate, prefixed, unprefixed } from "./arrays.ts";
+import type {
+  Arrays,
+  Compiled,
+  Engine,
+  NumericArray,
+  PureFunction,
+  Signature,
+  Trainer,
+  TrainingStep,
+} from "./engine.ts";
+import { toOnnx } from "./graph/to-onnx.ts";
+import { trace } from "./trace/trace.ts";
+
+/** Traces `fn` and compiles the graph. Shapes are baked in: the runtime plans memory ahead for them. */
+async function compileGraph(fn: PureFunction, inputs: Signature, options: SessionOptions): Promise<OnnxSession> {
+  const model = toOnnx(trace(fn, { inputs }), { name: "tessera" });
+  return createSession(encodeModel(model), options);
+}
+
+function toFeeds(arrays: Arrays, signature: Signature): Record<string, TensorValue> {
+  return Object.fromEntries(
+    Object.entries(signature).flatMap(([name, spec]) => {
+      const data = arrays[name];
+      return data === undefined ? [] : [[name, { type: spec.dtype as OnnxType, shape: spec.shape, data }] as const];
+    }),
+  );
+}
+
+function toArrays(values: Readonly<Record<string, TensorValue>>): Record<string, NumericArray> {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, { data }]) => {
+      invariant(!(data instanceof BigInt64Array), `output ${name} is int64`);
+      return [name, data];
+    }),
+  );
+}
+
+/** A graph drops inputs that nothing reads; the runtime wants only those it has. */
+function run(session: OnnxSession, arrays: Arrays, signature: Signature): Promise<Record<string, TensorValue>> {
+  const known = new Set(session.inputs.map(({ name }) => name));
+  const feeds = Object.entries(toFeeds(arrays, signature)).filter(([name]) => known.has(name));
+  return session.run(Object.fromEntries(feeds));
+}
+
+class OnnxCompiled implements Compiled {
+  readonly #session: OnnxSession;
+  readonly #signature: Signature;
+
+  constructor(session: OnnxSession, signature: Signature) {
+    this.#session = session;
+    this.#signature = signature;
+  }
+
+  async run(inputs: Arrays): Promise<Arrays> {
+    checkArrays(inputs, this.#signature, "compiled function");
+    return toArrays(await run(this.#session, inputs, this.#signature));
+  }
+
+  dispose(): Promise<void> {
+    return this.#session.dispose();
+  }
+}
+
+/** State, batch, gradients and statistics share one graph's name space under these prefixes. */
+const STATE = "state";
+const BATCH = "batch";
+const GRADIENT = "gradient";
+const STATISTIC = "statistic";
+const METRIC = "metric";
+
+interface Halves {
+  readonly gradients: OnnxSession;
+  readonly update: OnnxSession;
+  readonly updateSpec: Signature;
+}
+
+class OnnxTrainer implements Trainer {
+  readonly #step: TrainingStep;
+  readonly #spec: Signature;
+  readonly #batch: Signature;
+  readonly #options: SessionOptions;
+  readonly #fused: OnnxSession;
+  #state: Arrays;
+  #halves: Halves | undefined;
+
+  private constructor(
+    definition: { step: TrainingStep; spec: Signature; batch: Signature; values: Arrays },
+    fused: OnnxSession,
+    options: SessionOptions,
+  ) {
+    this.#step = definition.step;
+    this.#spec = definition.spec;
+    this.#batch = definition.batch;
+    this.#state = definition.values;
+    this.#fused = fused;
+    this.#options = options;
+  }
+
+  static async create(
+    definition: { step: TrainingStep; spec: Signature; batch: Signature; values: Arrays },
+    options: SessionOptions,
+  ): Promise<OnnxTrainer> {
+    const { step, spec, batch, values } = definition;
+    checkArrays(values, spec, "initial state");
+    const fused: PureFunction = (inputs) => {
+      const state = unprefixed(STATE, inputs);
+      const { gradients, statistics, metrics } = step.gradients(state, unprefixed(BATCH, inputs));
+      const next = step.update(state, gradients, statistics);
+      checkUpdate(next, spec);
+      return { ...prefixed(STATE, next), ...prefixed(METRIC, metrics) };
+    };
+    const session = await compileGraph(fused, { ...prefixed(STATE, spec), ...prefixed(BATCH, batch) }, options);
+    return new OnnxTrainer(definition, session, options);
+  }
+
+  async step(batch: Arrays): Promise<Arrays> {
+    checkArrays(batch, this.#batch, "batch");
+    const outputs = toArrays(await run(this.#fused, this.#inputs(batch), this.#signature()));
+    this.#state = unprefixed(STATE, outputs);
+    return unprefixed(METRIC, outputs);
+  }
+
+  async gradients(batch: Arrays): Promise<{ gradients: Arrays; statistics: Arrays; metrics: Arrays }> {
+    checkArrays(batch, this.#batch, "batch");
+    const { gradients: session } = await this.#compileHalves();
+    const outputs = toArrays(await run(session, this.#inputs(batch), this.#signature()));
+    return {
+      gradients: unprefixed(GRADIENT, outputs),
+      statistics: unprefixed(STATISTIC, outputs),
+      metrics: unprefixed(METRIC, outputs),
+    };
+  }
+
+  async update(gradients: Arrays, statistics: Arrays): Promise<void> {
+    const { update, updateSpec } = await this.#compileHalves();
+    const inputs = {
+      ...prefixed(STATE, this.#state),
+      ...prefixed(GRADIENT, gradients),
+      ...prefixed(STATISTIC, statistics),
+    };
+    checkArrays(inputs, updateSpec, "update");
+    this.#state = unprefixed(STATE, toArrays(await run(update, inputs, updateSpec)));
+  }
+
+  state(): Promise<Arrays> {
+    // Each step replaces the arrays instead of writing into them, so a snapshot needs no copy.
+    return Promise.resolve({ ...this.#state });
+  }
+
+  load(state: Arrays): Promise<void> {
+    checkArrays(state, this.#spec, "state");
+    this.#state = { ...state };
+    return Promise.resolve();
+  }
+
+  async dispose(): Promise<void> {
+    const sessions = [
+      this.#fused,
+      ...(this.#halves === undefined ? [] : [this.#halves.gradients, this.#halves.update]),
+    ];
+    await Promise.all(sessions.map((session) => session.dispose()));
+  }
+
+  #inputs(batch: Arrays): Arrays {
+    return { ...prefixed(STATE, this.#state), ...prefixed(BATCH, batch) };
+  }
+
+  #signature(): Signature {
+    return { ...prefixed(STATE, this.#spec), ...prefixed(BATCH, this.#batch) };
+  }
+
+  async #compileHalves(): Promise<Halves> {
+    if (this.#halves !== undefined) return this.#halves;
+    const shapes: Record<string, Signature[string]> = {};
+    const first: PureFunction = (inputs) => {
+      const { gradients, statistics, metrics } = this.#step.gradients(
+        unprefixed(STATE, inputs),
+        unprefixed(BATCH, inputs),
+      );
+      const named = { ...prefixed(GRADIENT, gradients), ...prefixed(STATISTIC, statistics) };
+      for (const [name, tensor] of Object.entries(named)) {
+        shapes[name] = { shape: tensor.shape, dtype: tensor.dtype === "float32" ? "float32" : "int32" };
+      }
+      return { ...named, ...prefixed(METRIC, metrics) };
+    };
+    const gradients = await compileGraph(first, this.#signature(), this.#options);
+    const second: PureFunction = (inputs) => {
+      const next = this.#step.update(
+        unprefixed(STATE, inputs),
+        unprefixed(GRADIENT, inputs),
+        unprefixed(STATISTIC, inputs),
+      );
+      checkUpdate(next, this.#spec);
+      return prefixed(STATE, next);
+    };
+    const updateSpec = { ...prefixed(STATE, this.#spec), ...shapes };
+    const update = await compileGraph(second, updateSpec, this.#options);
+    this.#halves = { gradients, update, updateSpec };
+    return this.#halves;
+  }
+}
+
+export function createOnnxEngine(options: SessionOptions = {}): Engine {
+  const threads = options.threads === undefined ? "all cores" : `${options.threads} threads`;
+  return {
+    description: `onnx (${options.provider ?? "cpu"}, ${threads})`,
+    compile: async (fn, inputs) => new OnnxCompiled(await compileGraph(fn, inputs, options), inputs),
+    createTrainer: (step, { spec, values }, batch) => OnnxTrainer.create({ step, spec, batch, values }, options),
+    dispose: () => Promise.resolve(),
+  };
+}
