@@ -22,9 +22,12 @@ import type {
 import { toOnnx } from "./graph/to-onnx.ts";
 import { trace } from "./trace/trace.ts";
 
+/** Inputs and outputs share one name space in ONNX, and a state entry is both. */
+const OUTPUT = "next";
+
 /** Traces `fn` and compiles the graph. Shapes are baked in: the runtime plans memory ahead for them. */
 async function compileGraph(fn: PureFunction, inputs: Signature, options: SessionOptions): Promise<OnnxSession> {
-  const model = toOnnx(trace(fn, { inputs }), { name: "tessera" });
+  const model = toOnnx(trace((tensors) => prefixed(OUTPUT, fn(tensors)), { inputs }), { name: "tessera" });
   return createSession(encodeModel(model), options);
 }
 
@@ -37,20 +40,16 @@ function toFeeds(arrays: Arrays, signature: Signature): Record<string, TensorVal
   );
 }
 
-function toArrays(values: Readonly<Record<string, TensorValue>>): Record<string, NumericArray> {
-  return Object.fromEntries(
-    Object.entries(values).map(([name, { data }]) => {
-      invariant(!(data instanceof BigInt64Array), `output ${name} is int64`);
-      return [name, data];
-    }),
-  );
-}
-
 /** A graph drops inputs that nothing reads; the runtime wants only those it has. */
-function run(session: OnnxSession, arrays: Arrays, signature: Signature): Promise<Record<string, TensorValue>> {
+async function run(session: OnnxSession, arrays: Arrays, signature: Signature): Promise<Record<string, NumericArray>> {
   const known = new Set(session.inputs.map(({ name }) => name));
   const feeds = Object.entries(toFeeds(arrays, signature)).filter(([name]) => known.has(name));
-  return session.run(Object.fromEntries(feeds));
+  const outputs = await session.run(Object.fromEntries(feeds));
+  const entries = Object.entries(unprefixed(OUTPUT, outputs)).map(([name, { data }]) => {
+    invariant(!(data instanceof BigInt64Array), `output ${name} is int64`);
+    return [name, data] as const;
+  });
+  return Object.fromEntries(entries);
 }
 
 class OnnxCompiled implements Compiled {
@@ -64,7 +63,7 @@ class OnnxCompiled implements Compiled {
 
   async run(inputs: Arrays): Promise<Arrays> {
     checkArrays(inputs, this.#signature, "compiled function");
-    return toArrays(await run(this.#session, inputs, this.#signature));
+    return run(this.#session, inputs, this.#signature);
   }
 
   dispose(): Promise<void> {
@@ -126,7 +125,7 @@ class OnnxTrainer implements Trainer {
 
   async step(batch: Arrays): Promise<Arrays> {
     checkArrays(batch, this.#batch, "batch");
-    const outputs = toArrays(await run(this.#fused, this.#inputs(batch), this.#signature()));
+    const outputs = await run(this.#fused, this.#inputs(batch), this.#signature());
     this.#state = unprefixed(STATE, outputs);
     return unprefixed(METRIC, outputs);
   }
@@ -134,7 +133,7 @@ class OnnxTrainer implements Trainer {
   async gradients(batch: Arrays): Promise<{ gradients: Arrays; statistics: Arrays; metrics: Arrays }> {
     checkArrays(batch, this.#batch, "batch");
     const { gradients: session } = await this.#compileHalves();
-    const outputs = toArrays(await run(session, this.#inputs(batch), this.#signature()));
+    const outputs = await run(session, this.#inputs(batch), this.#signature());
     return {
       gradients: unprefixed(GRADIENT, outputs),
       statistics: unprefixed(STATISTIC, outputs),
@@ -150,7 +149,7 @@ class OnnxTrainer implements Trainer {
       ...prefixed(STATISTIC, statistics),
     };
     checkArrays(inputs, updateSpec, "update");
-    this.#state = unprefixed(STATE, toArrays(await run(update, inputs, updateSpec)));
+    this.#state = unprefixed(STATE, await run(update, inputs, updateSpec));
   }
 
   state(): Promise<Arrays> {
