@@ -1,0 +1,37 @@
+/** Nearest-code search and counting, shared by the leaves. Nothing here carries a gradient but `lookupCodes` and the losses. */
+import { tf } from "../../shared/engine/tf.ts";
+import { invariant } from "../../shared/errors.ts";
+import { stopGradient } from "../../shared/nn/gradients.ts";
+
+/** zE [B, h, w, D] → [N, D], N = B·h·w, cut from the gradient. */
+export function detachedRows(zE: tf.Tensor, dimension: number): tf.Tensor2D {
+  invariant(
+    zE.rank === 4 && zE.shape[3] === dimension,
+    `zE must have shape [B, h, w, ${dimension}], got [${zE.shape.join(", ")}]`,
+  );
+  return tf.reshape(stopGradient(zE), [-1, dimension]);
+}
+
+/** Index of the nearest code (squared Euclidean distance; the lowest wins a tie): rows [N, D], codebook [K, D] → int32 [N]. */
+export function nearestCodes(rows: tf.Tensor2D, codebook: tf.Tensor): tf.Tensor1D {
+  const codes = stopGradient(codebook) as tf.Tensor2D;
+  const norms = tf.sum(tf.square(codes), 1); // [K]
+  const products = tf.matMul(rows, codes, false, true); // [N, K]
+  return tf.argMin(tf.sub(norms, tf.mul(products, 2)), 1); // ‖z − e‖² less ‖z‖², which is the same for every code
+}
+
+/** int32 [N] → float32 [K]: how often each code was chosen. */
+export function countCodes(indices: tf.Tensor1D, codebookSize: number): tf.Tensor1D {
+  return tf.unsortedSegmentSum(tf.ones([indices.size]), indices, codebookSize);
+}
+
+/** int32 [B, h, w], codebook [K, D] → [B, h, w, D]. */
+export function lookupCodes(tokens: tf.Tensor, codebook: tf.Tensor): tf.Tensor {
+  const flat = tf.reshape<tf.Rank.R1>(tokens, [-1]); // [N]
+  return tf.reshape(tf.gather(codebook as tf.Tensor2D, flat), [...tokens.shape, codebook.shape[1] ?? 0]);
+}
+
+/** mean ‖moving − sg(target)‖² per element: scalar, with a gradient for `moving` only. */
+export function pull(moving: tf.Tensor, target: tf.Tensor): tf.Tensor {
+  return tf.mean(tf.square(tf.sub(moving, stopGradient(target))));
+}

@@ -1,0 +1,229 @@
+/**
+ * Trains a tokenizer: images in, state and held-out figures out. Reads top to bottom as the method does: prepare the images, start the
+ * codebook at k-means of the encoder's outputs, run the steps, measure. Knows no command line and publishes nothing.
+ */
+import { existsSync } from "node:fs";
+
+import type { Arrays, Engine, Signature, Trainer } from "../shared/engine/engine.ts";
+import { canonicalJson, sha256Hex } from "../shared/fingerprint.ts";
+import type { InitialState } from "../shared/nn/state.ts";
+import { Rng } from "../shared/rng.ts";
+import { secondsPerStep } from "../shared/train/calibrate.ts";
+import { loadCheckpoint, saveCheckpoint } from "../shared/train/checkpoint.ts";
+import { runLoop, type Batch } from "../shared/train/loop.ts";
+import type { Reporter } from "../shared/train/reporter.ts";
+import type { tf } from "../shared/engine/tf.ts";
+import type { TokenizerConfig } from "./config.ts";
+import { measureTokenizer, type Reconstructed, type TokenizerFigures } from "./evaluate.ts";
+import type { TrainedTokenizer } from "./export.ts";
+import { createBatches, createPreprocessing, type Batches, type ImageRecord, type Preprocessing } from "./images/index.ts";
+import { pixelVariance } from "./metrics.ts";
+import { evaluationState, imagesToTokens, imagesToZE, tokensToImages } from "./model/tokenize.ts";
+import { kMeans } from "./quantizer/k-means.ts";
+import { createTokenizerStep, initialTokenizerState, startCodebook, tokenizerBatch } from "./training-step.ts";
+
+export interface TrainTokenizerOptions {
+  readonly config: TokenizerConfig;
+  /** By default: cover, Lanczos-3, white background, at the config's size. */
+  readonly preprocessing?: Preprocessing;
+  readonly training: readonly ImageRecord[];
+  /** Measured on; the training images themselves where there is none. */
+  readonly heldOut: readonly ImageRecord[];
+  readonly engine: Engine;
+  readonly seed: number;
+  readonly reporter: Reporter;
+  readonly signal?: AbortSignal;
+  /** Train for about this long instead of `config.steps`; the number of steps is measured first and recorded. */
+  readonly seconds?: number;
+  /** Where to keep the last checkpoint; `resume` continues from it. */
+  readonly checkpoint?: { readonly path: string; readonly every: number; readonly resume: boolean };
+}
+
+export interface TokenizerRun extends TrainedTokenizer {
+  /** Finished steps. */
+  readonly step: number;
+  readonly interrupted: boolean;
+}
+
+/** Images the reconstruction loss's variance is measured on, and images whose codes start the codebook. */
+const VARIANCE_IMAGES = 512;
+const K_MEANS_IMAGES = 128;
+
+/** @throws bad-input if no image can be decoded; numerical if the loss stops being finite; mismatch if a checkpoint is of another run. */
+export async function trainTokenizer(options: TrainTokenizerOptions): Promise<TokenizerRun> {
+  const { engine, reporter, seed } = options;
+  const rng = Rng.fromSeed(seed).fork("tokenizer");
+  const preprocessing = options.preprocessing ?? createPreprocessing([options.config.imageSize, options.config.imageSize]);
+  const warn = ({ key, error }: { key: string; error: Error }): void => reporter.warn(`left out ${key}: ${error.message}`);
+  const batches = createBatches({
+    records: options.training,
+    preprocessing,
+    batchSize: options.config.batchSize,
+    rng: rng.fork("images"),
+    shuffle: true,
+    onFailure: warn,
+  });
+  try {
+    const variance = await measureVariance(batches, options.config);
+    const config = await withSteps(options, { rng, batches, variance });
+    const start = await startState({ ...options, config }, { rng, batches, preprocessing });
+    const trainer = await engine.createTrainer(createTokenizerStep(config, { variance }), start.state, tokenizerBatch(config).spec);
+    try {
+      const run = await runLoop({
+        trainer,
+        batch: trainingBatches(config, batches, rng),
+        firstStep: start.step,
+        steps: config.steps,
+        reporter,
+        label: "tokenizer",
+        unitsPerStep: { count: config.batchSize, unit: "images" },
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+        ...checkpointing(options, config, { spec: start.state.spec, preprocessing }),
+      });
+      const state = { spec: start.state.spec, values: await trainer.state() };
+      const records = options.heldOut.length > 0 ? options.heldOut : options.training;
+      const figures = await evaluate({ config, state, engine, records, preprocessing });
+      return { config, preprocessing, state, figures, step: run.step, interrupted: run.interrupted };
+    } finally {
+      await trainer.dispose();
+    }
+  } finally {
+    await batches.close();
+  }
+}
+
+interface Prepared {
+  readonly rng: Rng;
+  readonly batches: Batches;
+}
+
+const trainingBatches =
+  (config: TokenizerConfig, batches: Batches, rng: Rng) =>
+  async (step: number): Promise<Batch> => {
+    const { images, keys } = await batches.batch(step);
+    return { arrays: { images, ...tokenizerBatch(config).draw(rng.fork("step", step)) }, keys };
+  };
+
+async function measureVariance(batches: Batches, config: TokenizerConfig): Promise<number> {
+  const pixels: Uint8Array[] = [];
+  for (let step = 0; step * config.batchSize < Math.min(VARIANCE_IMAGES, batches.count); step++) {
+    pixels.push((await batches.batch(step)).images);
+  }
+  return pixelVariance(pixels);
+}
+
+/** The configuration with the number of steps that fit into `seconds`, if a time was asked for. */
+async function withSteps(
+  { config, engine, seconds, reporter }: TrainTokenizerOptions,
+  { rng, batches, variance }: Prepared & { variance: number },
+): Promise<TokenizerConfig> {
+  if (seconds === undefined) return config;
+  const probe: Trainer = await engine.createTrainer(
+    createTokenizerStep({ ...config, steps: Math.max(config.steps, config.warmupSteps + 1) }, { variance }),
+    initialTokenizerState(config, rng.fork("probe")),
+    tokenizerBatch(config).spec,
+  );
+  const perStep = await secondsPerStep(probe, trainingBatches(config, batches, rng));
+  await probe.dispose();
+  const steps = Math.max(config.warmupSteps + 1, Math.round(seconds / perStep));
+  reporter.note(`tokenizer: ${(perStep * 1000).toFixed(0)} ms a step, ${steps} steps in ${seconds.toFixed(0)} s`);
+  return { ...config, steps };
+}
+
+/** The state to begin with: a checkpoint's if there is one to resume, else fresh weights and a codebook started by k-means. */
+async function startState(
+  options: TrainTokenizerOptions,
+  prepared: Prepared & { preprocessing: Preprocessing },
+): Promise<{ state: InitialState; step: number }> {
+  const { config, checkpoint } = options;
+  if (checkpoint?.resume === true && existsSync(checkpoint.path)) {
+    const configFingerprint = runFingerprint(options, config, prepared.preprocessing);
+    const { state, spec, step } = await loadCheckpoint(checkpoint.path, { configFingerprint });
+    options.reporter.note(`tokenizer: resuming ${checkpoint.path} at step ${step}`);
+    return { state: { spec, values: state }, step };
+  }
+  const { spec, values } = initialTokenizerState(config, prepared.rng.fork("initial"));
+  const clusters = kMeans(
+    await encoderOutputs(options, { spec, values }, prepared.batches),
+    { codebookSize: config.codebookSize, codeDimension: config.codeDimension },
+    prepared.rng.fork("k-means"),
+  );
+  return { state: { spec, values: startCodebook(config, values, clusters) }, step: 0 };
+}
+
+/** zE of the first batches under the initial weights: [n, D], row-major. */
+async function encoderOutputs({ config, engine }: TrainTokenizerOptions, state: InitialState, batches: Batches): Promise<Float32Array> {
+  const images = tokenizerBatch(config).spec["images"];
+  if (images === undefined) throw new Error("A tokenizer batch has images.");
+  const encoder = await engine.compile(({ images: batch, ...weights }) => ({ zE: imagesToZE(config, weights, batch as tf.Tensor) }), {
+    ...state.spec,
+    images,
+  });
+  const rows: Float32Array[] = [];
+  for (let step = 0; step * config.batchSize < Math.min(K_MEANS_IMAGES, batches.count); step++) {
+    const { zE } = await encoder.run({ ...state.values, images: (await batches.batch(step)).images });
+    if (zE instanceof Float32Array) rows.push(zE);
+  }
+  await encoder.dispose();
+  const points = new Float32Array(rows.reduce((sum, { length }) => sum + length, 0));
+  rows.reduce((offset, part) => (points.set(part, offset), offset + part.length), 0);
+  return points;
+}
+
+/** What a checkpoint must agree on to be continued: everything that decides the next weights but the number of steps. */
+function runFingerprint({ seed, training }: TrainTokenizerOptions, config: TokenizerConfig, preprocessing: Preprocessing): string {
+  const horizon = config.schedule === "warmup-cosine" ? config.steps : 0;
+  return sha256Hex(canonicalJson({ ...config, steps: horizon, seed, preprocessing }), ...training.map(({ key }) => `\0${key}`));
+}
+
+function checkpointing(options: TrainTokenizerOptions, config: TokenizerConfig, run: { spec: Signature; preprocessing: Preprocessing }) {
+  const { checkpoint } = options;
+  if (checkpoint === undefined) return {};
+  const configFingerprint = runFingerprint(options, config, run.preprocessing);
+  const save = (step: number, state: Arrays): Promise<void> =>
+    saveCheckpoint(checkpoint.path, { step, state, spec: run.spec, configFingerprint });
+  return { checkpoint: { every: checkpoint.every, save } };
+}
+
+/** Figures of the state on `records`, by the engine that trained it. */
+async function evaluate(run: {
+  config: TokenizerConfig;
+  state: InitialState;
+  engine: Engine;
+  records: readonly ImageRecord[];
+  preprocessing: Preprocessing;
+}): Promise<TokenizerFigures> {
+  const { config, engine, records, preprocessing } = run;
+  const spec = evaluationState(run.state.spec);
+  const values = evaluationState(run.state.values);
+  const batchSize = Math.min(config.batchSize, records.length);
+  const images = { shape: [batchSize, config.imageSize, config.imageSize, 3], dtype: "uint8" } as const;
+  const reconstruct = await engine.compile(
+    ({ images: batch, ...weights }) => {
+      const tokens = imagesToTokens(config, weights, batch as tf.Tensor);
+      return { tokens, levels: tokensToImages(config, weights, tokens) };
+    },
+    { ...spec, images },
+  );
+  const batches = createBatches({
+    records,
+    preprocessing,
+    batchSize,
+    rng: Rng.fromSeed(0),
+    shuffle: false,
+    cacheBytes: 0,
+    onFailure: () => undefined,
+  });
+  async function* passes(): AsyncGenerator<Reconstructed> {
+    for (let step = 0; (step + 1) * batchSize <= batches.count; step++) {
+      const originals = (await batches.batch(step)).images;
+      const { tokens, levels } = await reconstruct.run({ ...values, images: originals });
+      if (tokens instanceof Int32Array) yield { originals, reconstructions: Uint8Array.from(levels ?? []), tokens };
+    }
+  }
+  try {
+    return await measureTokenizer(passes(), config.codebookSize);
+  } finally {
+    await Promise.all([batches.close(), reconstruct.dispose()]);
+  }
+}
