@@ -47,12 +47,7 @@ export async function saveCheckpoint(
 ): Promise<void> {
   const { step, state, spec, configFingerprint = "", metadata = {} } = checkpoint;
   invariant(Number.isSafeInteger(step) && step >= 0, `a checkpoint's step must be a count, got ${step}`);
-  const names = Object.keys(state);
-  invariant(
-    names.length === Object.keys(spec).length && names.every((name) => name in spec),
-    "a checkpoint's state and spec must have the same names",
-  );
-  const tensors = Object.fromEntries(names.map((name) => [name, toTensor(name, state[name], spec[name])]));
+  const tensors = toTensors({ spec, values: state });
   const header = {
     format: "tessera-checkpoint",
     formatVersion: String(FORMAT_VERSION),
@@ -98,14 +93,30 @@ export async function loadCheckpoint(
       todo: "Resume with the configuration it was started with, or start a new run.",
     });
   }
-  const entries = Object.entries(tensors).map(([name, tensor]) => [name, fromTensor(tensor, path)] as const);
+  const { values, spec } = fromTensors(tensors, path);
   return {
     step: Number(rest.step),
-    state: Object.fromEntries(entries.map(([name, { values }]) => [name, values])),
-    spec: Object.fromEntries(entries.map(([name, { spec }]) => [name, spec])),
+    state: values,
+    spec,
     configFingerprint: rest.configFingerprint,
     metadata: z.record(z.string(), z.json()).parse(JSON.parse(rest.metadata)),
   };
+}
+
+/** Named arrays and their shapes and dtypes: what a training state is, or a model's weights. */
+export interface NamedArrays {
+  readonly spec: Signature;
+  readonly values: Arrays;
+}
+
+/** A safetensors file of `state`, without step or digest: the `model.safetensors` of an artefact. */
+export function encodeState(state: NamedArrays): Uint8Array {
+  return encodeSafetensors(toTensors(state));
+}
+
+/** @param where names the file in errors. @throws bad-input if it is no safetensors file; mismatch if it holds I64 tensors. */
+export function decodeState(bytes: Uint8Array, where: string): NamedArrays {
+  return fromTensors(decodeSafetensors(bytes, where).tensors, where);
 }
 
 /** Over everything the file says: header fields, each tensor's name, dtype and shape, and the data in order of the names. */
@@ -143,11 +154,21 @@ function damaged(path: string, cause: unknown, contrast: { expected?: string; go
   });
 }
 
-/** State alone as a safetensors file: what a published artefact keeps of a run. */
-export function encodeState({ spec, values }: { readonly spec: Signature; readonly values: Arrays }): Uint8Array {
-  return encodeSafetensors(
-    Object.fromEntries(Object.keys(spec).map((name) => [name, toTensor(name, values[name], spec[name])])),
+function toTensors({ spec, values }: NamedArrays): Record<string, SafeTensor> {
+  const names = Object.keys(values);
+  invariant(
+    names.length === Object.keys(spec).length && names.every((name) => Object.hasOwn(spec, name)),
+    "a state and its spec must have the same names",
   );
+  return Object.fromEntries(names.map((name) => [name, toTensor(name, values[name], spec[name])]));
+}
+
+function fromTensors(tensors: Safetensors["tensors"], where: string): NamedArrays {
+  const entries = Object.entries(tensors).map(([name, tensor]) => [name, fromTensor(tensor, where)] as const);
+  return {
+    spec: Object.fromEntries(entries.map(([name, { spec }]) => [name, spec])),
+    values: Object.fromEntries(entries.map(([name, { values }]) => [name, values])),
+  };
 }
 
 function toTensor(name: string, values: NumericArray | undefined, spec: ArraySpec | undefined): SafeTensor {

@@ -95,7 +95,7 @@ describe.each([{ quantizer: "vq" }, { quantizer: "vq-ema" }, { quantizer: "vq-em
       const kept = tf.tidy(() => {
         const { gradients, statistics, metrics } = step.gradients(state, batch);
         const next = step.update(state, gradients, statistics);
-        return { ...gradients, ...statistics, ...metrics, ...next } as tf.NamedTensorMap;
+        return { ...gradients, ...statistics, ...metrics, ...next };
       });
       tf.dispose(kept);
       expect(tf.memory().numTensors).toBe(before);

@@ -3,7 +3,13 @@ import { dirname, join } from "node:path";
 
 import { describe, expect, test } from "vitest";
 
-import { loadCheckpoint, saveCheckpoint, type Checkpoint } from "../../../shared/train/checkpoint.ts";
+import {
+  decodeState,
+  encodeState,
+  loadCheckpoint,
+  saveCheckpoint,
+  type Checkpoint,
+} from "../../../shared/train/checkpoint.ts";
 import { encodeSafetensors } from "../../../shared/train/safetensors.ts";
 import { createFaultyDisk } from "../../fault/faulty-disk.ts";
 import { useTemporaryDirectory } from "../temporary-directory.ts";
@@ -73,4 +79,12 @@ describe("a checkpoint", () => {
     }
     expect((await loadCheckpoint(path)).step).toBe(2);
   });
+});
+
+test("a state alone comes back, and must fit its spec", () => {
+  const { spec, state: values } = checkpoint(1);
+  expect(decodeState(encodeState({ spec, values }), "test")).toEqual({ spec, values });
+  expect(() => encodeState({ spec, values: { ...values, more: Float32Array.of(1) } })).toThrow(/same names/);
+  expect(() => encodeState({ spec, values: { ...values, w: Int32Array.of(1, 2, 3) } })).toThrow(/"w"/);
+  expect(() => encodeState({ spec, values: { ...values, w: Float32Array.of(1) } })).toThrow(/"w"/);
 });

@@ -1,0 +1,49 @@
+/** `tessera reconstruct`: what a tokenizer keeps of images, as figures and as a sheet. */
+import { mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
+import { z } from "zod";
+
+import { iterateRecords, loadTokenizer, writeSheet } from "../../stage1-tokenizer/index.ts";
+import { artifactPath } from "../artifacts.ts";
+import { defineCommand, formatTable } from "../command.ts";
+import { sessionOptions, threadsOption } from "../engines.ts";
+import { option } from "../options.ts";
+import { reconstruct } from "../reconstruct.ts";
+import { pairRows } from "../sheets.ts";
+import { openSplitSource, sourceOptions } from "../sources.ts";
+import { figureRows } from "../tables.ts";
+
+export const command = defineCommand({
+  meta: {
+    name: "reconstruct",
+    summary: "Encode and decode images, measure what is lost, and draw originals above reconstructions.",
+    examples: [["tessera reconstruct --tokenizer emoji --source emoji --split held-out", "images it has never seen"]],
+  },
+  args: z.strictObject({
+    tokenizer: option(z.string().min(1), { describe: "Name or path of the tokenizer", alias: "t" }),
+    ...sourceOptions,
+    split: option(z.enum(["all", "training", "held-out"]).default("all"), { describe: "Which families to reconstruct" }),
+    tiles: option(z.int().min(0).max(256).default(32), { describe: "Images on the sheet" }),
+    sheet: option(z.string().min(1).default("artifacts/generated/reconstructions.png"), { describe: "PNG to write" }),
+    ...threadsOption,
+  }),
+  async run(options, { reporter, signal }) {
+    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), sessionOptions(options));
+    const { training, heldOut } = await openSplitSource(options);
+    const records = options.split === "held-out" ? heldOut : options.split === "training" ? training : [...training, ...heldOut];
+    const { figures, originals, reconstructions } = await reconstruct({
+      tokenizer,
+      records: iterateRecords(records),
+      tiles: options.tiles,
+      onFailure: ({ key, error }) => reporter.warn(`left out ${key}: ${error.message}`),
+      signal,
+    });
+    await tokenizer.dispose();
+    await mkdir(dirname(options.sheet), { recursive: true });
+    if (originals.length > 0) await writeSheet({ path: options.sheet, rows: pairRows(originals, reconstructions) });
+    return {
+      json: { images: records.length, sheet: options.sheet, ...figures },
+      text: formatTable([["images", String(records.length)], ...figureRows(figures), ["sheet", options.sheet]]),
+    };
+  },
+});

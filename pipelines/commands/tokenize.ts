@@ -1,0 +1,67 @@
+/** `tessera tokenize`: images → token files. */
+import { z } from "zod";
+
+import { iterateRecords, loadTokenizer } from "../../stage1-tokenizer/index.ts";
+import { artifactPath, outputOptions } from "../artifacts.ts";
+import { defineCommand, formatTable } from "../command.ts";
+import { sessionOptions, threadsOption } from "../engines.ts";
+import { option } from "../options.ts";
+import { openSource, openSplitSource, sourceOptions } from "../sources.ts";
+import { tokenizeImages } from "../tokenize.ts";
+
+export const command = defineCommand({
+  meta: {
+    name: "tokenize",
+    summary: "Turn images into token files with a trained tokenizer.",
+    examples: [
+      ["tessera tokenize --tokenizer emoji --source emoji --split training --out emoji-training", "what a prior learns from"],
+      ["tessera tokenize --tokenizer photos --source photos --out photos", "every image of a folder"],
+    ],
+  },
+  args: z.strictObject({
+    tokenizer: option(z.string().min(1), { describe: "Name or path of the tokenizer", alias: "t" }),
+    ...sourceOptions,
+    split: option(z.enum(["all", "training", "held-out"]).default("all"), { describe: "Which families to tokenize" }),
+    batchSize: option(z.int().min(1).max(1024).default(16), { describe: "Images a run of the encoder" }),
+    ...outputOptions("token set"),
+    ...threadsOption,
+  }),
+  async run(options, { reporter, signal }) {
+    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), sessionOptions(options));
+    const directory = artifactPath("tokens", options.out);
+    const { source, records, total } = await select(options);
+    const { index, failures } = await tokenizeImages({
+      tokenizer,
+      records,
+      classes: source.classes,
+      from: `${source.name}, ${options.split}`,
+      directory,
+      batchSize: options.batchSize,
+      overwrite: options.overwrite,
+      reporter,
+      signal,
+      ...(total === undefined ? {} : { total }),
+    });
+    await tokenizer.dispose();
+    return {
+      json: { path: directory, images: index.count, failures, shards: index.shards.length, fingerprint: tokenizer.spec.fingerprint },
+      text: formatTable([
+        ["token set", directory],
+        ["images", String(index.count)],
+        ["left out", failures === 0 ? "0" : `${failures}, see failures.jsonl`],
+        ["tokenizer", tokenizer.spec.fingerprint],
+      ]),
+    };
+  },
+});
+
+/** All records are streamed and never listed; a split needs the list. */
+async function select(options: { source: string; heldOut: number; split: "all" | "training" | "held-out" }) {
+  if (options.split === "all") {
+    const source = await openSource(options.source);
+    return { source, records: source.records(), total: undefined };
+  }
+  const { source, training, heldOut } = await openSplitSource(options);
+  const chosen = options.split === "training" ? training : heldOut;
+  return { source, records: iterateRecords(chosen), total: chosen.length };
+}

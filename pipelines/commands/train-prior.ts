@@ -1,0 +1,92 @@
+/** `tessera train-prior`: token files → a published prior. */
+import { mkdir, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { z } from "zod";
+
+import { prepareTarget } from "../../shared/publish.ts";
+import { openTokens } from "../../shared/token-file/index.ts";
+import { loadPriorTraining, OBJECTIVES, PRIOR_PRESETS, priorConfig } from "../../stage2-prior/index.ts";
+import { artifactPath, checkpointPath, outputOptions } from "../artifacts.ts";
+import { defineCommand, formatTable } from "../command.ts";
+import { createEngine, engineOptions } from "../engines.ts";
+import { option, seedOption } from "../options.ts";
+import { resumeOptions, trainingTime } from "../training-options.ts";
+
+export const command = defineCommand({
+  meta: {
+    name: "train-prior",
+    summary: "Train a causal or masked Transformer on token files and publish it as prior.onnx.",
+    examples: [
+      ["tessera train-prior --objective causal --tokens emoji-training --held-out emoji-held-out --out emoji-causal --minutes 4", "a causal prior"],
+      ["tessera train-prior --objective masked --tokens emoji-training --held-out emoji-held-out --out emoji-masked --minutes 4", "a MaskGIT-style prior"],
+    ],
+  },
+  args: z.strictObject({
+    objective: option(z.enum(OBJECTIVES), { describe: "What the network learns to predict" }),
+    tokens: option(z.string().min(1), { describe: "Name or path of the token set to learn" }),
+    heldOut: option(z.string().min(1).optional(), { describe: "Token set to measure on (default: the last 5 % of --tokens)" }),
+    preset: option(z.enum(Object.keys(PRIOR_PRESETS) as [keyof typeof PRIOR_PRESETS]).default("emoji-small"), {
+      describe: "Architecture and recipe to start from",
+    }),
+    layers: option(z.int().min(1).optional(), { describe: "Transformer blocks" }),
+    width: option(z.int().min(1).optional(), { describe: "Model width" }),
+    heads: option(z.int().min(1).optional(), { describe: "Attention heads" }),
+    batchSize: option(z.int().min(1).optional(), { describe: "Images a step" }),
+    learningRate: option(z.number().positive().optional(), { describe: "AdamW's highest rate" }),
+    dropout: option(z.number().min(0).lt(1).optional(), { describe: "Dropout rate" }),
+    conditional: option(z.boolean().default(false), { describe: "Learn the classes of the token set" }),
+    ...trainingTime,
+    ...outputOptions("prior"),
+    ...resumeOptions,
+    ...engineOptions,
+    ...seedOption,
+  }),
+  async run(options, { reporter, signal }) {
+    const directory = artifactPath("prior", options.out);
+    await prepareTarget(directory, { overwrite: options.overwrite });
+    const training = await openTokens(artifactPath("tokens", options.tokens));
+    const heldOut = options.heldOut === undefined ? undefined : await openTokens(artifactPath("tokens", options.heldOut));
+    const { layers, width, heads, batchSize, learningRate, dropout, steps } = options;
+    const overrides = { layers, width, heads, batchSize, learningRate, dropout, steps };
+    const config = priorConfig(options.preset, {
+      ...Object.fromEntries(Object.entries(overrides).filter(([, value]) => value !== undefined)),
+      objective: options.objective,
+      codebookSize: training.header.codebookSize,
+      grid: training.header.grid,
+      classes: options.conditional ? training.header.classes.length : 0,
+    });
+    const { trainPrior, publishPrior } = await loadPriorTraining();
+    const engine = await createEngine(options);
+    const path = checkpointPath(directory);
+    await mkdir(dirname(path), { recursive: true });
+    const run = await trainPrior({
+      config,
+      training,
+      ...(heldOut === undefined ? {} : { heldOut }),
+      engine,
+      seed: options.seed,
+      reporter,
+      signal,
+      checkpoint: { path, every: options.checkpointEvery, resume: options.resume },
+      ...(options.minutes === undefined ? {} : { seconds: options.minutes * 60 }),
+    });
+    if (run.interrupted) {
+      reporter.note(`Stopped after step ${run.step}; the same command with --resume goes on from ${path}.`);
+      signal.throwIfAborted();
+    }
+    const from = { tokens: training.directory };
+    const provenance = { seed: options.seed, engine: engine.description, steps: run.step, from };
+    await publishPrior(run, { directory, overwrite: options.overwrite, provenance });
+    await rm(path, { force: true });
+    return {
+      json: { path: directory, objective: options.objective, steps: run.step, bitsPerToken: run.bitsPerToken, parameters: run.parameters },
+      text: formatTable([
+        ["prior", directory],
+        ["objective", options.objective],
+        ["parameters", run.parameters.toLocaleString("en-US")],
+        ["steps", String(run.step)],
+        ["held-out bits/token", `${run.bitsPerToken.toFixed(3)}${options.objective === "masked" ? " (on masked positions)" : ""}`],
+      ]),
+    };
+  },
+});

@@ -1,0 +1,81 @@
+/** `tessera train-tokenizer`: images → a published tokenizer. */
+import { mkdir, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { z } from "zod";
+
+import { prepareTarget } from "../../shared/publish.ts";
+import { loadTokenizerTraining, TOKENIZER_PRESETS, tokenizerConfig } from "../../stage1-tokenizer/index.ts";
+import { artifactPath, checkpointPath, outputOptions } from "../artifacts.ts";
+import { defineCommand, formatTable } from "../command.ts";
+import { createEngine, engineOptions } from "../engines.ts";
+import { option, seedOption } from "../options.ts";
+import { openSplitSource, sourceOptions } from "../sources.ts";
+import { figureRows } from "../tables.ts";
+import { resumeOptions, trainingTime } from "../training-options.ts";
+
+export const command = defineCommand({
+  meta: {
+    name: "train-tokenizer",
+    summary: "Train a VQ-VAE on images and publish it as encoder.onnx and decoder.onnx.",
+    examples: [
+      ["tessera train-tokenizer --source emoji --preset emoji64 --out emoji --minutes 6", "the embedded emoji, six minutes"],
+      ["tessera train-tokenizer --source photos --preset paper128 --out photos --steps 20000", "a folder of images at 128 px"],
+      ["tessera train-tokenizer --source photos --preset paper128 --out photos --steps 20000 --resume", "go on after Ctrl-C"],
+    ],
+  },
+  args: z.strictObject({
+    ...sourceOptions,
+    preset: option(z.enum(Object.keys(TOKENIZER_PRESETS) as [keyof typeof TOKENIZER_PRESETS]).default("emoji64"), {
+      describe: "Architecture and recipe to start from",
+    }),
+    imageSize: option(z.int().min(1).optional(), { describe: "Side of the images, pixels" }),
+    stride: option(z.int().min(1).optional(), { describe: "Pixels per token and side: 2, 4, 8 or 16" }),
+    hidden: option(z.int().min(1).optional(), { describe: "Channels of the convolutions" }),
+    codebookSize: option(z.int().optional(), { describe: "Number of codes, K" }),
+    codeDimension: option(z.int().min(1).optional(), { describe: "Length of a code, D" }),
+    quantizer: option(z.enum(["vq", "vq-ema"]).optional(), { describe: "How the codebook learns" }),
+    batchSize: option(z.int().min(1).optional(), { describe: "Images a step" }),
+    learningRate: option(z.number().positive().optional(), { describe: "Adam's rate" }),
+    ...trainingTime,
+    ...outputOptions("tokenizer"),
+    ...resumeOptions,
+    ...engineOptions,
+    ...seedOption,
+  }),
+  async run(options, { reporter, signal }) {
+    const directory = artifactPath("tokenizer", options.out);
+    await prepareTarget(directory, { overwrite: options.overwrite });
+    const { imageSize, stride, hidden, codebookSize, codeDimension, quantizer, batchSize, learningRate, steps } = options;
+    const overrides = { imageSize, stride, hidden, codebookSize, codeDimension, quantizer, batchSize, learningRate, steps };
+    const given = Object.fromEntries(Object.entries(overrides).filter(([, value]) => value !== undefined));
+    const config = tokenizerConfig(options.preset, given);
+    const { source, training, heldOut } = await openSplitSource(options);
+    const { trainTokenizer, publishTokenizer } = await loadTokenizerTraining();
+    const engine = await createEngine(options);
+    const path = checkpointPath(directory);
+    await mkdir(dirname(path), { recursive: true });
+    const run = await trainTokenizer({
+      config,
+      training,
+      heldOut,
+      engine,
+      seed: options.seed,
+      reporter,
+      signal,
+      checkpoint: { path, every: options.checkpointEvery, resume: options.resume },
+      ...(options.minutes === undefined ? {} : { seconds: options.minutes * 60 }),
+    });
+    if (run.interrupted) {
+      reporter.note(`Stopped after step ${run.step}; the same command with --resume goes on from ${path}.`);
+      signal.throwIfAborted();
+    }
+    const from = { images: source.name, training: training.length, heldOut: heldOut.length };
+    const provenance = { seed: options.seed, engine: engine.description, steps: run.step, from };
+    const fingerprint = await publishTokenizer(run, { directory, overwrite: options.overwrite, provenance });
+    await rm(path, { force: true });
+    return {
+      json: { path: directory, fingerprint, steps: run.step, ...run.figures },
+      text: formatTable([["tokenizer", directory], ["fingerprint", fingerprint], ["steps", String(run.step)], ...figureRows(run.figures)]),
+    };
+  },
+});

@@ -1,0 +1,33 @@
+/** Which images: the word a user gives after `--source`, and the split into training and held-out families. */
+import { z } from "zod";
+
+import {
+  createEmojiSource,
+  listRecords,
+  openFolderSource,
+  splitByFamily,
+  type ImageRecord,
+  type ImageSource,
+} from "../stage1-tokenizer/index.ts";
+import { option } from "./options.ts";
+
+export const sourceOptions = {
+  source: option(z.string().min(1), { describe: '"emoji" (the embedded set) or a folder of images, class = sub-folder' }),
+  heldOut: option(z.number().min(0).lt(1).default(0.05), { describe: "Share of image families that training never sees" }),
+};
+
+/** @throws bad-input if the folder is missing or holds no image. */
+export async function openSource(name: string): Promise<ImageSource> {
+  return name === "emoji" ? createEmojiSource() : openFolderSource(name);
+}
+
+export interface SplitSource {
+  readonly source: ImageSource;
+  readonly training: readonly ImageRecord[];
+  readonly heldOut: readonly ImageRecord[];
+}
+
+export async function openSplitSource(options: { source: string; heldOut: number }): Promise<SplitSource> {
+  const source = await openSource(options.source);
+  return { source, ...splitByFamily(await listRecords(source), { heldOutFraction: options.heldOut }) };
+}

@@ -1,0 +1,128 @@
+/**
+ * Everything that decides a prior's architecture and training, flat and strict, and the presets by name. Knows no data set: codebook size, grid
+ * and classes come from the token files. Loads no runtime.
+ */
+import { z } from "zod";
+
+import { parseConfig } from "../shared/config.ts";
+import { usageError } from "../shared/errors.ts";
+import { SCHEDULES } from "../shared/nn/schedule-names.ts";
+import { MASK_SCHEDULES } from "./mask-schedule.ts";
+import { OBJECTIVES } from "./signature.ts";
+
+const positive = z.int().min(1);
+const fraction = z.number().min(0).lt(1);
+
+const schema = z
+  .strictObject({
+    objective: z.enum(OBJECTIVES),
+    /** K */
+    codebookSize: z.int().min(2).max(65536),
+    /** [h, w] */
+    grid: z.tuple([positive, positive]),
+    /** C; 0 = unconditional. */
+    classes: z.int().min(0),
+    /** M */
+    width: positive,
+    layers: positive,
+    /** H */
+    heads: positive,
+    /** F, the feed-forward layer's inner width. */
+    feedForward: positive,
+    /** Images a step. */
+    batchSize: positive,
+    /** Updates in all. */
+    steps: positive,
+    learningRate: z.number().positive(),
+    schedule: z.enum(SCHEDULES),
+    warmupSteps: z.int().min(0),
+    /** Lowest rate of the cosine, as a fraction of `learningRate`. */
+    learningRateFloor: z.number().min(0).max(1),
+    weightDecay: z.number().min(0),
+    beta1: fraction,
+    beta2: fraction,
+    /** Largest global norm of the gradients. */
+    clipNorm: z.number().positive(),
+    /** Decay of the averaged weights that evaluation and export use; 0: the trained weights themselves. */
+    weightEmaDecay: fraction,
+    dropout: fraction,
+    /** Share of images that lose their class in training. */
+    labelDrop: z.number().min(0).max(1),
+    /** Masked objective only. */
+    labelSmoothing: fraction,
+    /** Masked objective only: how much is masked. */
+    maskSchedule: z.enum(Object.keys(MASK_SCHEDULES) as [keyof typeof MASK_SCHEDULES]),
+    /** Masked objective only: least fraction masked in training. */
+    maskFloor: fraction,
+  })
+  .superRefine(({ width, heads, schedule, steps, warmupSteps }, context) => {
+    const refuse = (path: string, message: string): void => context.addIssue({ code: "custom", path: [path], message });
+    if (width % heads !== 0) refuse("heads", `must divide width ${width}, got ${heads}`);
+    else if ((width / heads) % 4 !== 0) refuse("heads", `width / heads must be a multiple of 4 (2D rotary pairs), got ${width / heads}`);
+    if (schedule === "warmup-cosine" && steps <= warmupSteps) refuse("warmupSteps", `must be below steps ${steps}`);
+  });
+
+export type PriorConfig = Readonly<z.output<typeof schema>>;
+/** What a preset leaves to the token files and the caller. */
+type FromData = "objective" | "codebookSize" | "grid" | "classes";
+
+const common = {
+  schedule: "warmup-cosine",
+  warmupSteps: 50,
+  learningRateFloor: 0.1,
+  weightDecay: 0.05,
+  beta1: 0.9,
+  beta2: 0.95,
+  clipNorm: 1,
+  weightEmaDecay: 0.99,
+  labelDrop: 0.1,
+  labelSmoothing: 0.1,
+  maskSchedule: "cosine",
+  maskFloor: 0,
+} as const;
+
+export const PRIOR_PRESETS = {
+  /**
+   * `tessera train-prior --preset emoji-small --objective causal --tokens emoji-training --held-out emoji-held-out --minutes 4`
+   * 1 M parameters. Expect less than 3 bits/token on the demo's tokens after four minutes on 2 cores.
+   */
+  "emoji-small": {
+    ...common,
+    width: 128,
+    layers: 4,
+    heads: 4,
+    feedForward: 352,
+    batchSize: 4,
+    steps: 500,
+    learningRate: 2e-3,
+    dropout: 0,
+  },
+  /**
+   * `tessera train-prior --preset base --objective causal --tokens <set> --out base`
+   * 5 M parameters; LlamaGen's recipe (dropout 0.1, rate 1e-4 per 256 images scaled to the batch).
+   */
+  base: {
+    ...common,
+    width: 256,
+    layers: 6,
+    heads: 8,
+    feedForward: 704,
+    batchSize: 4,
+    steps: 20_000,
+    learningRate: 6e-4,
+    weightEmaDecay: 0.999,
+    dropout: 0.1,
+  },
+} as const satisfies Record<string, Omit<PriorConfig, FromData>>;
+
+export type PriorPreset = keyof typeof PRIOR_PRESETS;
+
+/** @throws usage for an unknown preset, an unknown key, or a value that does not fit. */
+export function priorConfig(name: string, values: Readonly<Record<string, unknown>>): PriorConfig {
+  if (!isPreset(name)) {
+    throw usageError({ what: "unknown prior preset", expected: Object.keys(PRIOR_PRESETS).join(", "), got: name });
+  }
+  return parseConfig(schema, { ...PRIOR_PRESETS[name], ...values }, { where: `prior config (${name})`, code: "usage" });
+}
+
+const isPreset = (name: string): name is PriorPreset => Object.hasOwn(PRIOR_PRESETS, name);

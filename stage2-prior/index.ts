@@ -1,0 +1,17 @@
+/**
+ * The front door of stage 2: what pipelines may use. Training loads TensorFlow.js and is therefore behind `loadPriorTraining`; everything else here
+ * is inference, sampling and counting.
+ */
+export { COUNTING_PRIORS, type CountingPrior } from "./baselines/index.ts";
+export { PRIOR_PRESETS, priorConfig, type PriorConfig, type PriorPreset } from "./config.ts";
+export type { PublishPriorOptions, TrainedPrior } from "./export.ts";
+export { MASK_SCHEDULES, maskSchedule } from "./mask-schedule.ts";
+export { loadPrior, type Prior, type PriorSpec, type SampleRequest } from "./prior.ts";
+export { OBJECTIVES, type ObjectiveName } from "./signature.ts";
+export type { PriorRun, TrainPriorOptions } from "./train.ts";
+
+/** The training half, loaded on demand. */
+export async function loadPriorTraining() {
+  const [{ trainPrior }, { publishPrior }] = await Promise.all([import("./train.ts"), import("./export.ts")]);
+  return { trainPrior, publishPrior };
+}

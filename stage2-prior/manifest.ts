@@ -1,0 +1,33 @@
+/** What a prior's manifest says about its graph, checked: the bridge from an artefact of anybody's making to a `Prior`. */
+import { z } from "zod";
+
+import type { Manifest } from "../shared/artifact.ts";
+import { parseConfig } from "../shared/config.ts";
+import { badInput } from "../shared/errors.ts";
+import { MASK_SCHEDULES } from "./mask-schedule.ts";
+import type { PriorSpec } from "./prior.ts";
+import { OBJECTIVES, type PriorShape } from "./signature.ts";
+
+const size = z.int().min(1).max(1 << 20);
+
+/** Fields of the training configuration follow in the same record; they decide nothing here. */
+const shapeSchema = z.looseObject({
+  objective: z.enum(OBJECTIVES),
+  codebookSize: size.min(2),
+  grid: z.tuple([size, size]),
+  classes: z.array(z.string()),
+  maskSchedule: z.enum(Object.keys(MASK_SCHEDULES) as [keyof typeof MASK_SCHEDULES]).default("cosine"),
+});
+
+/** The manifest's `config` of a prior. */
+export const priorManifestConfig = (shape: PriorShape, config: object): Record<string, unknown> => ({ ...config, ...shape });
+
+/** @throws bad-input naming the fields that are missing or do not fit. */
+export function parsePriorManifest(manifest: Manifest, directory: string): PriorSpec {
+  const { fingerprint } = manifest;
+  if (fingerprint === undefined) {
+    throw badInput({ what: "the manifest does not say whose tokens the prior learnt", where: directory, expected: "fingerprint" });
+  }
+  const { objective, codebookSize, grid, classes, maskSchedule } = parseConfig(shapeSchema, manifest.config, `${directory}: config`);
+  return { fingerprint, objective, codebookSize, grid, classes, maskSchedule };
+}

@@ -1,0 +1,131 @@
+/**
+ * The network of both objectives: a pre-norm Transformer over the tokens of a grid. Causal or bidirectional is the caller's word; the
+ * weights are the same. Pure functions of weights and ids; knows no loss, no sampler and no file.
+ *
+ * Source: Vaswani et al. 2017; the block of Touvron et al. 2023, "LLaMA" (RMSNorm, SwiGLU, rotary positions), on a 2D grid as in Sun et al.
+ * 2024, "LlamaGen" (arXiv:2406.06525).
+ */
+import type { Tensors } from "../../shared/engine/engine.ts";
+import { tf } from "../../shared/engine/tf.ts";
+import { attention, cachedAttention, laterHidden, type AttentionCache } from "../../shared/nn/attention.ts";
+import { dropout } from "../../shared/nn/dropout.ts";
+import { linear } from "../../shared/nn/layers.ts";
+import { rmsNorm } from "../../shared/nn/norm.ts";
+import { rotaryTables, rotate } from "../../shared/nn/rotary.ts";
+import { entryOf, layer } from "../../shared/nn/state.ts";
+import { swiglu } from "../../shared/nn/swiglu.ts";
+import type { TransformerSize } from "./weights.ts";
+
+export interface ForwardOptions {
+  readonly causal: boolean;
+  /** Masks [N, L, M] by site (`dropout.embedding`, `dropout.block0.attention`, …); none while evaluating. */
+  readonly dropout?: { readonly masks: Tensors; readonly rate: number };
+}
+
+/** Name of a dropout mask's entry in the batch. */
+export const dropoutSites = (layers: number): string[] => [
+  "embedding",
+  ...Array.from({ length: layers }, (_, i) => [`block${i}.attention`, `block${i}.feedForward`]).flat(),
+];
+
+/**
+ * @param ids int32 [N, L], 0 … K (K = unknown); for the causal network shifted right by one, K in front
+ * @param classIds int32 [N], 0 … C (C = null); ignored if the size has no classes
+ * @returns logits [N, L, K]; position t of the causal network predicts token t
+ */
+export function forward(weights: Tensors, input: { ids: tf.Tensor; classIds: tf.Tensor }, size: TransformerSize, options: ForwardOptions): tf.Tensor {
+  const [count = 0, length = 0] = input.ids.shape;
+  const angles = anglesAt(size, 0, length);
+  const drop = (x: tf.Tensor, site: string): tf.Tensor =>
+    options.dropout === undefined ? x : dropout(x, entryOf(options.dropout.masks, `dropout.${site}`), options.dropout.rate);
+  let x = drop(embed(weights, input, size, { start: 0, length }), "embedding"); // [N, L, M]
+  for (let i = 0; i < size.layers; i++) {
+    const block = layer(weights, `block${i}`);
+    const { q, k, v } = projections(x, block, size, angles); // [N, L, H, Dh] each
+    const heads = attention(headsFirst(q), headsFirst(k), headsFirst(v), options); // [N, H, L, Dh]
+    const merged = tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [count, length, size.width]); // [N, L, M]
+    x = tf.add(x, drop(linear(merged, layer(block, "out")), `block${i}.attention`));
+    x = tf.add(x, drop(feedForward(x, block), `block${i}.feedForward`));
+  }
+  return readOut(weights, x);
+}
+
+/**
+ * The causal network with the keys and values of P earlier positions given: costs what the T new positions cost.
+ * @param ids int32 [N, T] @param past per layer, [P, N, H, Dh]
+ * @returns logits [N, T, K] and, per layer, the new rows [T, N, H, Dh]
+ */
+export function forwardCached(
+  weights: Tensors,
+  input: { ids: tf.Tensor; classIds: tf.Tensor; past: readonly AttentionCache[] },
+  size: TransformerSize,
+): { logits: tf.Tensor; present: AttentionCache[] } {
+  const [count = 0, length = 0] = input.ids.shape;
+  const start = input.past[0]?.keys.shape[0] ?? 0;
+  const angles = anglesAt(size, start, length);
+  const positions = tf.slice(tf.range(0, size.grid[0] * size.grid[1]), [start], [length]) as tf.Tensor1D;
+  const visible = laterHidden(positions); // [T, T]
+  const present: AttentionCache[] = [];
+  let x = embed(weights, input, size, { start, length }); // [N, T, M]
+  for (const [i, past] of input.past.entries()) {
+    const block = layer(weights, `block${i}`);
+    const { q, k, v } = projections(x, block, size, angles);
+    const rows = { keys: tf.transpose(k, [1, 0, 2, 3]), values: tf.transpose(v, [1, 0, 2, 3]) }; // [T, N, H, Dh]
+    const heads = cachedAttention(headsFirst(q), past, rows, visible); // [N, H, T, Dh]
+    const merged = tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [count, length, size.width]);
+    x = tf.add(x, linear(merged, layer(block, "out")));
+    x = tf.add(x, feedForward(x, block));
+    present.push(rows);
+  }
+  return { logits: readOut(weights, x), present };
+}
+
+const headsFirst = (x: tf.Tensor): tf.Tensor => tf.transpose(x, [0, 2, 1, 3]); // [N, H, L, Dh]
+
+/** Token, position and class, added up: [N, T, M]. */
+function embed(
+  weights: Tensors,
+  input: { ids: tf.Tensor; classIds: tf.Tensor },
+  size: TransformerSize,
+  at: { start: number; length: number },
+): tf.Tensor {
+  const tokens = rowsOf(entryOf(weights, "embed.token"), input.ids); // [N, T, M]
+  const positions = tf.slice(entryOf(weights, "embed.position"), [at.start, 0], [at.length, size.width]); // [T, M]
+  const placed = tf.add(tokens, positions);
+  if (size.classes === 0) return placed;
+  return tf.add(placed, tf.expandDims(rowsOf(entryOf(weights, "embed.class"), input.classIds), 1)); // [N, 1, M]
+}
+
+/** Rows of a table [R, M] at integer indices [..]: [.., M]. */
+function rowsOf(table: tf.Tensor, indices: tf.Tensor): tf.Tensor {
+  const flat = tf.reshape(indices, [-1]) as tf.Tensor1D;
+  return tf.reshape(tf.gather(table as tf.Tensor2D, flat), [...indices.shape, table.shape[1] ?? 0]);
+}
+
+/** Cosines and sines [T, 1, Dh/2] of positions start … start + length − 1. */
+function anglesAt(size: TransformerSize, start: number, length: number): { cos: tf.Tensor; sin: tf.Tensor } {
+  const { cos, sin, shape } = rotaryTables(size.grid, size.width / size.heads);
+  const rows = (table: Float32Array): tf.Tensor =>
+    tf.reshape(tf.slice(tf.tensor(table, [...shape]), [start, 0], [length, shape[1]]), [length, 1, shape[1]]);
+  return { cos: rows(cos), sin: rows(sin) };
+}
+
+/** Queries (divided by √Dh), keys and values of the normalised input, positions turned in: [N, T, H, Dh] each. */
+function projections(x: tf.Tensor, block: Tensors, size: TransformerSize, angles: { cos: tf.Tensor; sin: tf.Tensor }) {
+  const [count = 0, length = 0] = x.shape;
+  const headDimension = size.width / size.heads;
+  const all = linear(rmsNorm(x, entryOf(block, "attentionNorm.gain")), layer(block, "qkv")); // [N, T, 3M]
+  const parts = tf.reshape(all, [count, length, 3 * size.heads, headDimension]);
+  const [queries, keys, values] = tf.split(parts, 3, 2) as [tf.Tensor, tf.Tensor, tf.Tensor]; // [N, T, H, Dh] each
+  const q = tf.mul(rotate(queries, angles), 1 / Math.sqrt(headDimension));
+  return { q, k: rotate(keys, angles), v: values };
+}
+
+function feedForward(x: tf.Tensor, block: Tensors): tf.Tensor {
+  const normalised = rmsNorm(x, entryOf(block, "feedForwardNorm.gain"));
+  return linear(swiglu(linear(normalised, layer(block, "up"))), layer(block, "down"));
+}
+
+function readOut(weights: Tensors, x: tf.Tensor): tf.Tensor {
+  return linear(rmsNorm(x, entryOf(weights, "norm.gain")), layer(weights, "head")); // [N, T, K]
+}

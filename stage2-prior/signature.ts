@@ -1,0 +1,26 @@
+/**
+ * The signatures of prior graphs, written once for who exports them and who runs them. Any ONNX file that has one of them, with a
+ * manifest, is a prior; see artifacts/README.md.
+ *
+ * - masked: `tokens` int64 [N,L] (K = unknown), `class` int64 [N] → `logits` float32 [N,L,K]
+ * - causal: `tokens` int64 [N,T] (K at the very start), `class` int64 [N], per layer `past_keys_i`, `past_values_i` float32 [P,N,H,Dh] →
+ *   `logits` float32 [N,T,K], `present_keys_i`, `present_values_i` float32 [T,N,H,Dh]: the new rows only
+ */
+
+export const OBJECTIVES = ["causal", "masked"] as const;
+export type ObjectiveName = (typeof OBJECTIVES)[number];
+
+export const GRAPH_FILE = "prior.onnx";
+
+export const pastNames = (layer: number) => ({ keys: `past_keys_${layer}`, values: `past_values_${layer}` }) as const;
+export const presentNames = (layer: number) => ({ keys: `present_keys_${layer}`, values: `present_values_${layer}` }) as const;
+
+/** What the manifest of a prior says beside its digests: enough to run the graph. */
+export interface PriorShape {
+  readonly objective: ObjectiveName;
+  readonly codebookSize: number;
+  readonly grid: readonly [height: number, width: number];
+  /** Names of the classes; empty if the prior is unconditional. */
+  readonly classes: readonly string[];
+  readonly maskSchedule: string;
+}

@@ -1,0 +1,60 @@
+/** Token sets in memory, as training reads them: a batch is a function of its position. Knows no file and no model. */
+import { badInput, mismatch } from "../shared/errors.ts";
+import type { Rng } from "../shared/rng.ts";
+import type { TokenSet } from "../shared/token-file/index.ts";
+import { epochOrder } from "../shared/train/epochs.ts";
+
+export interface TokenData {
+  /** [n, L] */
+  readonly tokens: Int32Array;
+  /** [n], −1 for none. */
+  readonly labels: Int32Array;
+  readonly keys: readonly string[];
+  /** L */
+  readonly length: number;
+}
+
+export interface TokenBatch {
+  /** [B, L] */
+  readonly tokens: Int32Array;
+  /** [B], −1 for none. */
+  readonly labels: Int32Array;
+  readonly keys: readonly string[];
+}
+
+/** @throws bad-input if the set is empty, cut off or damaged. */
+export async function loadTokenData(set: TokenSet): Promise<TokenData> {
+  const { grid, keys, labels } = await set.load();
+  if (keys.length === 0) throw badInput({ what: "the token set holds no image", where: set.directory, todo: "Tokenize images first." });
+  return { tokens: grid.tokens, labels, keys, length: grid.shape[1] * grid.shape[2] };
+}
+
+/** Two sets that one prior is to learn and be measured on. @throws mismatch if they differ in tokenizer, grid, K or classes. */
+export function checkSameTokens(training: TokenSet, heldOut: TokenSet): void {
+  const describe = ({ header: { fingerprint, grid, codebookSize, classes } }: TokenSet): string =>
+    `tokenizer ${fingerprint}, grid ${grid.join("×")}, K = ${codebookSize}, ${classes.length} classes`;
+  if (describe(training) === describe(heldOut) && training.header.classes.join("\0") === heldOut.header.classes.join("\0")) return;
+  throw mismatch({
+    what: "the held-out tokens are not of the same making as the training tokens",
+    where: heldOut.directory,
+    expected: describe(training),
+    got: describe(heldOut),
+  });
+}
+
+/** Rows `indices` of the data, one after another. */
+export function takeRows({ tokens, labels, keys, length }: TokenData, indices: readonly number[]): TokenBatch {
+  const rows = new Int32Array(indices.length * length);
+  indices.forEach((index, i) => rows.set(tokens.subarray(index * length, (index + 1) * length), i * length));
+  return {
+    tokens: rows,
+    labels: Int32Array.from(indices, (index) => labels[index] ?? -1),
+    keys: indices.map((index) => keys[index] ?? String(index)),
+  };
+}
+
+/** Batch `step` of the endless row of shuffled epochs. */
+export function createTokenBatches(data: TokenData, batchSize: number, rng: Rng): (step: number) => TokenBatch {
+  const order = epochOrder(data.keys.length, rng);
+  return (step) => takeRows(data, Array.from({ length: batchSize }, (_, i) => order(step * batchSize + i)));
+}

@@ -1,0 +1,161 @@
+/** Trains a prior: token sets in, state and held-out bits/token out. Knows no command line and publishes nothing. */
+import { existsSync } from "node:fs";
+
+import type { Arrays, Engine } from "../shared/engine/engine.ts";
+import { sizeOf } from "../shared/engine/graph/graph.ts";
+import { canonicalJson, sha256Hex } from "../shared/fingerprint.ts";
+import { entryOf, group, prefix, type InitialState } from "../shared/nn/state.ts";
+import { Rng } from "../shared/rng.ts";
+import type { TokenSet } from "../shared/token-file/index.ts";
+import { secondsPerStep } from "../shared/train/calibrate.ts";
+import { loadCheckpoint, saveCheckpoint } from "../shared/train/checkpoint.ts";
+import { runLoop, type Batch } from "../shared/train/loop.ts";
+import type { Reporter } from "../shared/train/reporter.ts";
+import type { PriorConfig } from "./config.ts";
+import type { TrainedPrior } from "./export.ts";
+import { checkSameTokens, createTokenBatches, loadTokenData, takeRows, type TokenData } from "./token-data.ts";
+import { createPriorStep, evaluationWeights, initialPriorState, lossOf, priorBatch } from "./training-step.ts";
+
+export interface TrainPriorOptions {
+  readonly config: PriorConfig;
+  readonly training: TokenSet;
+  /** Measured on; the last 5 % of the training set (then not trained on) where there is none. */
+  readonly heldOut?: TokenSet;
+  readonly engine: Engine;
+  readonly seed: number;
+  readonly reporter: Reporter;
+  readonly signal?: AbortSignal;
+  /** Train for about this long instead of `config.steps`; the number of steps is measured first and recorded. */
+  readonly seconds?: number;
+  /** Where to keep the last checkpoint; `resume` continues from it. */
+  readonly checkpoint?: { readonly path: string; readonly every: number; readonly resume: boolean };
+}
+
+export interface PriorRun extends TrainedPrior {
+  /** Finished steps. */
+  readonly step: number;
+  readonly interrupted: boolean;
+}
+
+const HELD_OUT_SHARE = 0.05;
+
+/** @throws mismatch if the held-out tokens are of another making or a checkpoint is of another run; numerical if the loss stops being finite. */
+export async function trainPrior(options: TrainPriorOptions): Promise<PriorRun> {
+  const { engine, reporter, training } = options;
+  const rng = Rng.fromSeed(options.seed).fork("prior", options.config.objective);
+  const data = await loadData(options);
+  const config = await withSteps(options, data.training, rng);
+  const start = await startState({ ...options, config }, rng);
+  const trainer = await engine.createTrainer(createPriorStep(config), start.state, priorBatch(config).spec);
+  try {
+    const run = await runLoop({
+      trainer,
+      batch: trainingBatches(config, data.training, rng),
+      firstStep: start.step,
+      steps: config.steps,
+      reporter,
+      label: `${config.objective} prior`,
+      unitsPerStep: { count: config.batchSize * data.training.length, unit: "tokens" },
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      ...checkpointing(options, config, start.state),
+    });
+    const state = { spec: start.state.spec, values: await trainer.state() };
+    const bitsPerToken = await evaluate({ config, state, engine, data: data.heldOut });
+    const parameters = Object.values(group(state.spec, "weight")).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    const { fingerprint, classes } = training.header;
+    return { config, fingerprint, classes, state, bitsPerToken, parameters, step: run.step, interrupted: run.interrupted };
+  } finally {
+    await trainer.dispose();
+  }
+}
+
+async function loadData({ training, heldOut }: TrainPriorOptions): Promise<{ training: TokenData; heldOut: TokenData }> {
+  const all = await loadTokenData(training);
+  if (heldOut !== undefined) {
+    checkSameTokens(training, heldOut);
+    return { training: all, heldOut: await loadTokenData(heldOut) };
+  }
+  const cut = Math.max(1, Math.floor(all.keys.length * (1 - HELD_OUT_SHARE)));
+  const range = (from: number, to: number): TokenData => ({
+    ...takeRows(all, Array.from({ length: to - from }, (_, i) => from + i)),
+    length: all.length,
+  });
+  return { training: range(0, cut), heldOut: range(Math.min(cut, all.keys.length - 1), all.keys.length) };
+}
+
+function trainingBatches(config: PriorConfig, data: TokenData, rng: Rng): (step: number) => Promise<Batch> {
+  const rows = createTokenBatches(data, config.batchSize, rng);
+  return (step) => {
+    const batch = rows(step);
+    return Promise.resolve({ arrays: priorBatch(config).prepare(batch, rng.fork("step", step), "training"), keys: batch.keys });
+  };
+}
+
+/** The configuration with the number of steps that fit into `seconds`, if a time was asked for. */
+async function withSteps({ config, engine, seconds, reporter }: TrainPriorOptions, data: TokenData, rng: Rng): Promise<PriorConfig> {
+  if (seconds === undefined) return config;
+  const probeConfig = { ...config, steps: Math.max(config.steps, config.warmupSteps + 1) };
+  const probe = await engine.createTrainer(createPriorStep(probeConfig), initialPriorState(config, rng.fork("probe")), priorBatch(config).spec);
+  const perStep = await secondsPerStep(probe, trainingBatches(config, data, rng));
+  await probe.dispose();
+  const steps = Math.max(config.warmupSteps + 1, Math.round(seconds / perStep));
+  reporter.note(`${config.objective} prior: ${(perStep * 1000).toFixed(0)} ms a step, ${steps} steps in ${seconds.toFixed(0)} s`);
+  return { ...config, steps };
+}
+
+async function startState(options: TrainPriorOptions, rng: Rng): Promise<{ state: InitialState; step: number }> {
+  const { config, checkpoint } = options;
+  if (checkpoint?.resume === true && existsSync(checkpoint.path)) {
+    const { state, spec, step } = await loadCheckpoint(checkpoint.path, { configFingerprint: runFingerprint(options, config) });
+    options.reporter.note(`${config.objective} prior: resuming ${checkpoint.path} at step ${step}`);
+    return { state: { spec, values: state }, step };
+  }
+  return { state: initialPriorState(config, rng.fork("initial")), step: 0 };
+}
+
+/** What a checkpoint must agree on to be continued: everything that decides the next weights but, where the rate allows, the number of steps. */
+function runFingerprint({ seed, training }: TrainPriorOptions, config: PriorConfig): string {
+  const horizon = config.schedule === "warmup-cosine" ? config.steps : 0;
+  const { files, fingerprint = "" } = training.manifest;
+  return sha256Hex(canonicalJson({ ...config, steps: horizon, seed, fingerprint, tokens: files }));
+}
+
+function checkpointing(options: TrainPriorOptions, config: PriorConfig, { spec }: InitialState) {
+  const { checkpoint } = options;
+  if (checkpoint === undefined) return {};
+  const configFingerprint = runFingerprint(options, config);
+  const save = (step: number, state: Arrays): Promise<void> => saveCheckpoint(checkpoint.path, { step, state, spec, configFingerprint });
+  return { checkpoint: { every: checkpoint.every, save } };
+}
+
+/**
+ * Bits a counted token over all of `data`, under the averaged weights. Masks are drawn from a seed of their own: runs are comparable. The last
+ * batch is filled up with rows that do not count.
+ */
+async function evaluate(run: { config: PriorConfig; state: InitialState; engine: Engine; data: TokenData }): Promise<number> {
+  const { config, engine, data } = run;
+  const spec = prefix(evaluationWeights(run.state.spec), "weight");
+  const values = prefix(evaluationWeights(run.state.values), "weight");
+  const batch = priorBatch(config);
+  const compiled = await engine.compile(
+    (inputs) => {
+      const { nats, positions } = lossOf(group(inputs, "weight"), inputs, config, "evaluation");
+      return { nats, positions };
+    },
+    { ...spec, ...batch.evaluationSpec },
+  );
+  const rng = Rng.fromSeed(0).fork("evaluation");
+  let [nats, positions] = [0, 0];
+  for (let start = 0; start < data.keys.length; start += config.batchSize) {
+    const indices = Array.from({ length: config.batchSize }, (_, i) => Math.min(start + i, data.keys.length - 1));
+    const prepared = batch.prepare(takeRows(data, indices), rng.fork(start), "evaluation");
+    const counted = Float32Array.from(entryOf(prepared, "counted"));
+    counted.fill(0, (data.keys.length - start) * data.length);
+    const result = await compiled.run({ ...values, ...prepared, counted });
+    const here = result["positions"]?.[0] ?? 0;
+    nats += (result["nats"]?.[0] ?? NaN) * here;
+    positions += here;
+  }
+  await compiled.dispose();
+  return nats / positions / Math.LN2;
+}
