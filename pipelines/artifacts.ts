@@ -15,7 +15,8 @@ export function artifactPath(folder: ArtifactFolder, nameOrPath: string): string
 }
 
 /** Checkpoints of a run live beside its artefact, under a name of their own. */
-export const checkpointPath = (artifact: string): string => join(artifact, "..", `.${basename(artifact)}.checkpoint.safetensors`);
+export const checkpointPath = (artifact: string): string =>
+  join(artifact, "..", `.${basename(artifact)}.checkpoint.safetensors`);
 
 export const outputOptions = (what: string) => ({
   out: option(z.string().min(1), { describe: `Name below artifacts/, or path, of the ${what}`, alias: "o" }),

@@ -35,7 +35,9 @@ export async function generate(options: GenerateOptions): Promise<Generated> {
   checkFingerprint(tokenizer.spec.fingerprint, prior.spec.fingerprint, `prior ${prior.directory}`);
   const start = performance.now();
   let sampled = 0;
-  reporter.start(`sample ${prior.name}`, count * prior.spec.grid[0] * prior.spec.grid[1], { unitsPerStep: { count: 1, unit: "tokens" } });
+  reporter.start(`sample ${prior.name}`, count * prior.spec.grid[0] * prior.spec.grid[1], {
+    unitsPerStep: { count: 1, unit: "tokens" },
+  });
   const tokens = await prior.sample({
     count,
     rng,
@@ -55,5 +57,9 @@ export async function generate(options: GenerateOptions): Promise<Generated> {
 /** uint8 [N, H, W, 3] as N tiles (views). */
 export function toTiles(images: Uint8Array, [height, width]: readonly [number, number]): Tile[] {
   const length = height * width * 3;
-  return Array.from({ length: images.length / length }, (_, i) => ({ pixels: images.subarray(i * length, (i + 1) * length), height, width }));
+  return Array.from({ length: images.length / length }, (_, i) => ({
+    pixels: images.subarray(i * length, (i + 1) * length),
+    height,
+    width,
+  }));
 }

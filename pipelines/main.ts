@@ -13,6 +13,41 @@ import { ownVersion } from "./versions.ts";
 
 export const COMMANDS: readonly CommandListing[] = [
   {
+    name: "demo",
+    summary: "The whole path on the embedded emoji, in about twelve minutes.",
+    load: () => import("./commands/demo.ts"),
+  },
+  {
+    name: "train-tokenizer",
+    summary: "Train a VQ-VAE on images and publish it.",
+    load: () => import("./commands/train-tokenizer.ts"),
+  },
+  {
+    name: "tokenize",
+    summary: "Turn images into token files.",
+    load: () => import("./commands/tokenize.ts"),
+  },
+  {
+    name: "train-prior",
+    summary: "Train a causal or masked Transformer on token files.",
+    load: () => import("./commands/train-prior.ts"),
+  },
+  {
+    name: "generate",
+    summary: "Sample new images from a prior.",
+    load: () => import("./commands/generate.ts"),
+  },
+  {
+    name: "reconstruct",
+    summary: "Measure and draw what a tokenizer keeps of images.",
+    load: () => import("./commands/reconstruct.ts"),
+  },
+  {
+    name: "inspect",
+    summary: "Say what an artefact is and verify its digests.",
+    load: () => import("./commands/inspect.ts"),
+  },
+  {
     name: "doctor",
     summary: "Say what this machine offers and what is missing.",
     load: () => import("./commands/doctor.ts"),

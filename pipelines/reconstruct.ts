@@ -33,12 +33,19 @@ export async function reconstruct(options: ReconstructOptions): Promise<Reconstr
   const originals: Tile[] = [];
   const reconstructions: Tile[] = [];
   async function* passes(): AsyncGenerator<Reconstructed> {
-    for await (const { images } of streamImages({ records, preprocessing: tokenizer.preprocessing, batchSize, onFailure })) {
+    for await (const { images } of streamImages({
+      records,
+      preprocessing: tokenizer.preprocessing,
+      batchSize,
+      onFailure,
+    })) {
       signal?.throwIfAborted();
       const grid = await tokenizer.encode(images);
       const decoded = await tokenizer.decode(grid);
       originals.push(...toTiles(images, tokenizer.spec.imageSize).slice(0, options.tiles - originals.length));
-      reconstructions.push(...toTiles(decoded, tokenizer.spec.imageSize).slice(0, options.tiles - reconstructions.length));
+      reconstructions.push(
+        ...toTiles(decoded, tokenizer.spec.imageSize).slice(0, options.tiles - reconstructions.length),
+      );
       yield { originals: images, reconstructions: decoded, tokens: grid.tokens };
     }
   }

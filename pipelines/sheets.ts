@@ -2,8 +2,13 @@
 import type { Tile } from "../stage1-tokenizer/index.ts";
 
 /** Tiles in rows, about twice as wide as high. */
-export function toRows(tiles: readonly Tile[], columns = Math.max(1, Math.min(16, Math.ceil(Math.sqrt(tiles.length * 2))))): Tile[][] {
-  return Array.from({ length: Math.ceil(tiles.length / columns) }, (_, row) => tiles.slice(row * columns, (row + 1) * columns));
+export function toRows(
+  tiles: readonly Tile[],
+  columns = Math.max(1, Math.min(16, Math.ceil(Math.sqrt(tiles.length * 2)))),
+): Tile[][] {
+  return Array.from({ length: Math.ceil(tiles.length / columns) }, (_, row) =>
+    tiles.slice(row * columns, (row + 1) * columns),
+  );
 }
 
 /** Originals above their reconstructions, row by row. */

@@ -12,8 +12,12 @@ import {
 import { option } from "./options.ts";
 
 export const sourceOptions = {
-  source: option(z.string().min(1), { describe: '"emoji" (the embedded set) or a folder of images, class = sub-folder' }),
-  heldOut: option(z.number().min(0).lt(1).default(0.05), { describe: "Share of image families that training never sees" }),
+  source: option(z.string().min(1), {
+    describe: '"emoji" (the embedded set) or a folder of images, class = sub-folder',
+  }),
+  heldOut: option(z.number().min(0).lt(1).default(0.05), {
+    describe: "Share of image families that training never sees",
+  }),
 };
 
 /** @throws bad-input if the folder is missing or holds no image. */

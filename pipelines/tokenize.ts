@@ -55,7 +55,11 @@ export async function tokenizeImages(options: TokenizeOptions): Promise<Tokenize
       const { tokens } = await tokenizer.encode(images);
       for (const [i, key] of keys.entries()) {
         const label = labels[i] ?? -1;
-        await writer.append({ key, tokens: tokens.subarray(i * length, (i + 1) * length), ...(label < 0 ? {} : { label }) });
+        await writer.append({
+          key,
+          tokens: tokens.subarray(i * length, (i + 1) * length),
+          ...(label < 0 ? {} : { label }),
+        });
       }
       await Promise.all(failing.splice(0));
       done += keys.length;

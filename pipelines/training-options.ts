@@ -5,7 +5,9 @@ import { option } from "./options.ts";
 
 export const trainingTime = {
   steps: option(z.int().min(1).optional(), { describe: "Number of steps (default: the preset's)" }),
-  minutes: option(z.number().positive().optional(), { describe: "Train for about this long instead of a number of steps" }),
+  minutes: option(z.number().positive().optional(), {
+    describe: "Train for about this long instead of a number of steps",
+  }),
 };
 
 export const resumeOptions = {

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { usageError } from "../shared/errors.ts";
-import { SCHEDULES } from "../shared/nn/schedules.ts";
+import { SCHEDULES } from "../shared/nn/schedule-names.ts";
 
 const positiveInteger = z.int().min(1);
 const fraction = z.number().min(0).lt(1);

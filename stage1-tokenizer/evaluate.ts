@@ -12,7 +12,10 @@ export interface Reconstructed {
 }
 
 /** One full pass: errors over all pixels, use of the codes over all tokens. @throws bad-input if `batches` is empty. */
-export async function measureTokenizer(batches: AsyncIterable<Reconstructed>, codebookSize: number): Promise<TokenizerFigures> {
+export async function measureTokenizer(
+  batches: AsyncIterable<Reconstructed>,
+  codebookSize: number,
+): Promise<TokenizerFigures> {
   const errors = createReconstructionMeter();
   const codes = createCodeMeter(codebookSize);
   for await (const { originals, reconstructions, tokens } of batches) {

@@ -58,7 +58,9 @@ export function exportGraphs(
   const { imageSize } = config;
   const [height, width] = gridOf(config);
   const encode: PureFunction = ({ image, ...weights }) => ({ tokens: imagesToTokens(config, weights, present(image)) });
-  const decode: PureFunction = ({ tokens, ...weights }) => ({ image: tokensToImages(config, weights, present(tokens)) });
+  const decode: PureFunction = ({ tokens, ...weights }) => ({
+    image: tokensToImages(config, weights, present(tokens)),
+  });
   return {
     encoder: exportFunction(encode, {
       name: "tessera-encoder",

@@ -62,7 +62,10 @@ export async function loadTokenizer(directory: string, options: SessionOptions =
 }
 
 /** Tokenizing needs no decoder: it is loaded by the first `decode`. */
-function lazyDecoder(artifact: Artifact, options: SessionOptions): { get(): Promise<OnnxSession>; loaded(): Promise<OnnxSession> | undefined } {
+function lazyDecoder(
+  artifact: Artifact,
+  options: SessionOptions,
+): { get(): Promise<OnnxSession>; loaded(): Promise<OnnxSession> | undefined } {
   let session: Promise<OnnxSession> | undefined;
   return {
     get: () => (session ??= artifact.read("decoder.onnx").then((bytes) => createSession(bytes, options))),
@@ -91,7 +94,12 @@ function createTokenizer({ directory, spec, preprocessing, encoder, decoder }: P
       const count = images.length / imageLength;
       if (!Number.isInteger(count)) {
         const expected = `a multiple of ${imageHeight}×${imageWidth}×3 = ${imageLength} values`;
-        throw badInput({ what: "pixels do not fill whole images", where: "Tokenizer.encode", expected, got: String(images.length) });
+        throw badInput({
+          what: "pixels do not fill whole images",
+          where: "Tokenizer.encode",
+          expected,
+          got: String(images.length),
+        });
       }
       const tokens = new Int32Array(count * gridLength);
       for (const [start, size] of chunks(count)) {
@@ -106,7 +114,12 @@ function createTokenizer({ directory, spec, preprocessing, encoder, decoder }: P
       const [count, gridHeight, gridWidth] = grid.shape;
       if (gridHeight !== height || gridWidth !== width) {
         const expected = `${height}×${width} tokens an image`;
-        throw badInput({ what: "grid is of another size", where: "Tokenizer.decode", expected, got: `${gridHeight}×${gridWidth}` });
+        throw badInput({
+          what: "grid is of another size",
+          where: "Tokenizer.decode",
+          expected,
+          got: `${gridHeight}×${gridWidth}`,
+        });
       }
       checkTokens(grid, spec.codebookSize, { where: "Tokenizer.decode" });
       const session = await decoder.get();
@@ -131,6 +144,9 @@ function* chunks(count: number): Generator<[start: number, size: number]> {
 }
 
 function expectData<T extends TensorData>(data: TensorData | undefined, type: new (length: number) => T): T {
-  invariant(data instanceof type, `a tokenizer graph must return ${type.name}, got ${data?.constructor.name ?? "nothing"}`);
+  invariant(
+    data instanceof type,
+    `a tokenizer graph must return ${type.name}, got ${data?.constructor.name ?? "nothing"}`,
+  );
   return data;
 }

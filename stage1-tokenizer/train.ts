@@ -16,7 +16,13 @@ import type { tf } from "../shared/engine/tf.ts";
 import type { TokenizerConfig } from "./config.ts";
 import { measureTokenizer, type Reconstructed, type TokenizerFigures } from "./evaluate.ts";
 import type { TrainedTokenizer } from "./export.ts";
-import { createBatches, createPreprocessing, type Batches, type ImageRecord, type Preprocessing } from "./images/index.ts";
+import {
+  createBatches,
+  createPreprocessing,
+  type Batches,
+  type ImageRecord,
+  type Preprocessing,
+} from "./images/index.ts";
 import { pixelVariance } from "./metrics.ts";
 import { evaluationState, imagesToTokens, imagesToZE, tokensToImages } from "./model/tokenize.ts";
 import { kMeans } from "./quantizer/k-means.ts";
@@ -53,8 +59,10 @@ const K_MEANS_IMAGES = 128;
 export async function trainTokenizer(options: TrainTokenizerOptions): Promise<TokenizerRun> {
   const { engine, reporter, seed } = options;
   const rng = Rng.fromSeed(seed).fork("tokenizer");
-  const preprocessing = options.preprocessing ?? createPreprocessing([options.config.imageSize, options.config.imageSize]);
-  const warn = ({ key, error }: { key: string; error: Error }): void => reporter.warn(`left out ${key}: ${error.message}`);
+  const preprocessing =
+    options.preprocessing ?? createPreprocessing([options.config.imageSize, options.config.imageSize]);
+  const warn = ({ key, error }: { key: string; error: Error }): void =>
+    reporter.warn(`left out ${key}: ${error.message}`);
   const batches = createBatches({
     records: options.training,
     preprocessing,
@@ -67,7 +75,11 @@ export async function trainTokenizer(options: TrainTokenizerOptions): Promise<To
     const variance = await measureVariance(batches, options.config);
     const config = await withSteps(options, { rng, batches, variance });
     const start = await startState({ ...options, config }, { rng, batches, preprocessing });
-    const trainer = await engine.createTrainer(createTokenizerStep(config, { variance }), start.state, tokenizerBatch(config).spec);
+    const trainer = await engine.createTrainer(
+      createTokenizerStep(config, { variance }),
+      start.state,
+      tokenizerBatch(config).spec,
+    );
     try {
       const run = await runLoop({
         trainer,
@@ -152,13 +164,20 @@ async function startState(
 }
 
 /** zE of the first batches under the initial weights: [n, D], row-major. */
-async function encoderOutputs({ config, engine }: TrainTokenizerOptions, state: InitialState, batches: Batches): Promise<Float32Array> {
+async function encoderOutputs(
+  { config, engine }: TrainTokenizerOptions,
+  state: InitialState,
+  batches: Batches,
+): Promise<Float32Array> {
   const images = tokenizerBatch(config).spec["images"];
   if (images === undefined) throw new Error("A tokenizer batch has images.");
-  const encoder = await engine.compile(({ images: batch, ...weights }) => ({ zE: imagesToZE(config, weights, batch as tf.Tensor) }), {
-    ...state.spec,
-    images,
-  });
+  const encoder = await engine.compile(
+    ({ images: batch, ...weights }) => ({ zE: imagesToZE(config, weights, batch as tf.Tensor) }),
+    {
+      ...state.spec,
+      images,
+    },
+  );
   const rows: Float32Array[] = [];
   for (let step = 0; step * config.batchSize < Math.min(K_MEANS_IMAGES, batches.count); step++) {
     const { zE } = await encoder.run({ ...state.values, images: (await batches.batch(step)).images });
@@ -171,12 +190,23 @@ async function encoderOutputs({ config, engine }: TrainTokenizerOptions, state: 
 }
 
 /** What a checkpoint must agree on to be continued: everything that decides the next weights but the number of steps. */
-function runFingerprint({ seed, training }: TrainTokenizerOptions, config: TokenizerConfig, preprocessing: Preprocessing): string {
+function runFingerprint(
+  { seed, training }: TrainTokenizerOptions,
+  config: TokenizerConfig,
+  preprocessing: Preprocessing,
+): string {
   const horizon = config.schedule === "warmup-cosine" ? config.steps : 0;
-  return sha256Hex(canonicalJson({ ...config, steps: horizon, seed, preprocessing }), ...training.map(({ key }) => `\0${key}`));
+  return sha256Hex(
+    canonicalJson({ ...config, steps: horizon, seed, preprocessing }),
+    ...training.map(({ key }) => `\0${key}`),
+  );
 }
 
-function checkpointing(options: TrainTokenizerOptions, config: TokenizerConfig, run: { spec: Signature; preprocessing: Preprocessing }) {
+function checkpointing(
+  options: TrainTokenizerOptions,
+  config: TokenizerConfig,
+  run: { spec: Signature; preprocessing: Preprocessing },
+) {
   const { checkpoint } = options;
   if (checkpoint === undefined) return {};
   const configFingerprint = runFingerprint(options, config, run.preprocessing);

@@ -58,7 +58,8 @@ const schema = z
   .superRefine(({ width, heads, schedule, steps, warmupSteps }, context) => {
     const refuse = (path: string, message: string): void => context.addIssue({ code: "custom", path: [path], message });
     if (width % heads !== 0) refuse("heads", `must divide width ${width}, got ${heads}`);
-    else if ((width / heads) % 4 !== 0) refuse("heads", `width / heads must be a multiple of 4 (2D rotary pairs), got ${width / heads}`);
+    else if ((width / heads) % 4 !== 0)
+      refuse("heads", `width / heads must be a multiple of 4 (2D rotary pairs), got ${width / heads}`);
     if (schedule === "warmup-cosine" && steps <= warmupSteps) refuse("warmupSteps", `must be below steps ${steps}`);
   });
 

@@ -60,13 +60,18 @@ const classInput = ({ classes }: PriorConfig): Record<string, TraceInput> =>
   classes === 0 ? {} : { class: { shape: ["N"], dtype: "int64" } };
 
 /** The forward pass ignores class ids where there are no classes: the token ids stand in. */
-const inputOf = (inputs: Tensors) => ({ ids: entryOf(inputs, "tokens"), classIds: inputs["class"] ?? entryOf(inputs, "tokens") });
+const inputOf = (inputs: Tensors) => ({
+  ids: entryOf(inputs, "tokens"),
+  classIds: inputs["class"] ?? entryOf(inputs, "tokens"),
+});
 
 /** tokens int64 [N,L], class int64 [N] → logits float32 [N,L,K]. */
 export function exportMasked(config: PriorConfig, weights: Weights): Uint8Array {
   const { codebookSize, grid } = config;
   const length = grid[0] * grid[1];
-  const fn: PureFunction = (inputs) => ({ logits: forward(inputs, inputOf(inputs), sizeOfPrior(config), { causal: false }) });
+  const fn: PureFunction = (inputs) => ({
+    logits: forward(inputs, inputOf(inputs), sizeOfPrior(config), { causal: false }),
+  });
   return exportFunction(fn, {
     name: "tessera-masked-prior",
     doc: `tokens: int64 [N, ${length}], ${codebookSize} = unknown. logits: float32 [N, ${length}, ${codebookSize}].`,
@@ -80,7 +85,8 @@ export function exportCausal(config: PriorConfig, weights: Weights): Uint8Array 
   const { codebookSize, width, heads, layers } = config;
   const rows: TraceInput = { shape: ["P", "N", heads, width / heads], dtype: "float32" };
   const pastInputs: Record<string, TraceInput> = {};
-  for (let i = 0; i < layers; i++) Object.assign(pastInputs, { [pastNames(i).keys]: rows, [pastNames(i).values]: rows });
+  for (let i = 0; i < layers; i++)
+    Object.assign(pastInputs, { [pastNames(i).keys]: rows, [pastNames(i).values]: rows });
   const fn: PureFunction = (inputs) => {
     const past = Array.from({ length: layers }, (_, i) => ({
       keys: entryOf(inputs, pastNames(i).keys),
@@ -103,7 +109,8 @@ export function exportCausal(config: PriorConfig, weights: Weights): Uint8Array 
 
 function modelCard({ config, fingerprint, bitsPerToken, parameters }: TrainedPrior): string {
   const { objective, layers, width, heads, grid, codebookSize } = config;
-  const measured = objective === "masked" ? "held-out bits a masked token at the schedule's mean ratio" : "held-out bits/token";
+  const measured =
+    objective === "masked" ? "held-out bits a masked token at the schedule's mean ratio" : "held-out bits/token";
   return `# Tessera prior (${objective})
 
 A Transformer of ${layers} layers, width ${width}, ${heads} heads (${parameters.toLocaleString("en-US")} parameters) over ${grid.join("×")} tokens of ${codebookSize} codes.

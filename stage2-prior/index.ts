@@ -2,7 +2,8 @@
  * The front door of stage 2: what pipelines may use. Training loads TensorFlow.js and is therefore behind `loadPriorTraining`; everything else here
  * is inference, sampling and counting.
  */
-export { COUNTING_PRIORS, type CountingPrior } from "./baselines/index.ts";
+export type { CountingPrior } from "./baselines/counting-prior.ts";
+export { COUNTING_PRIORS } from "./baselines/index.ts";
 export { PRIOR_PRESETS, priorConfig, type PriorConfig, type PriorPreset } from "./config.ts";
 export type { PublishPriorOptions, TrainedPrior } from "./export.ts";
 export { MASK_SCHEDULES, maskSchedule } from "./mask-schedule.ts";

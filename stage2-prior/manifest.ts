@@ -8,7 +8,10 @@ import { MASK_SCHEDULES } from "./mask-schedule.ts";
 import type { PriorSpec } from "./prior.ts";
 import { OBJECTIVES, type PriorShape } from "./signature.ts";
 
-const size = z.int().min(1).max(1 << 20);
+const size = z
+  .int()
+  .min(1)
+  .max(1 << 20);
 
 /** Fields of the training configuration follow in the same record; they decide nothing here. */
 const shapeSchema = z.looseObject({
@@ -20,14 +23,25 @@ const shapeSchema = z.looseObject({
 });
 
 /** The manifest's `config` of a prior. */
-export const priorManifestConfig = (shape: PriorShape, config: object): Record<string, unknown> => ({ ...config, ...shape });
+export const priorManifestConfig = (shape: PriorShape, config: object): Record<string, unknown> => ({
+  ...config,
+  ...shape,
+});
 
 /** @throws bad-input naming the fields that are missing or do not fit. */
 export function parsePriorManifest(manifest: Manifest, directory: string): PriorSpec {
   const { fingerprint } = manifest;
   if (fingerprint === undefined) {
-    throw badInput({ what: "the manifest does not say whose tokens the prior learnt", where: directory, expected: "fingerprint" });
+    throw badInput({
+      what: "the manifest does not say whose tokens the prior learnt",
+      where: directory,
+      expected: "fingerprint",
+    });
   }
-  const { objective, codebookSize, grid, classes, maskSchedule } = parseConfig(shapeSchema, manifest.config, `${directory}: config`);
+  const { objective, codebookSize, grid, classes, maskSchedule } = parseConfig(
+    shapeSchema,
+    manifest.config,
+    `${directory}: config`,
+  );
   return { fingerprint, objective, codebookSize, grid, classes, maskSchedule };
 }

@@ -20,12 +20,17 @@ function floats(value: TensorValue | undefined, name: string): Float32Array {
 }
 
 /** @param classIds [N], one an image, the null class where unconditional */
-export function createMaskedNetwork(session: OnnxSession, options: { codebookSize: number; classIds: Int32Array }): TokensToLogits {
+export function createMaskedNetwork(
+  session: OnnxSession,
+  options: { codebookSize: number; classIds: Int32Array },
+): TokensToLogits {
   const { codebookSize, classIds } = options;
   return async (tokens) => {
     const length = tokens.length / classIds.length;
     const ids = toIds(tokens, codebookSize);
-    const outputs = await session.run(feedsOf(session, { tokens: int64(ids, [classIds.length, length]), class: int64(classIds, [classIds.length]) }));
+    const outputs = await session.run(
+      feedsOf(session, { tokens: int64(ids, [classIds.length, length]), class: int64(classIds, [classIds.length]) }),
+    );
     return floats(outputs["logits"], "logits");
   };
 }
@@ -37,17 +42,29 @@ interface LayerCache {
   readonly rowShape: readonly [heads: number, headDimension: number];
 }
 
+/** The causal graph, loaded twice. */
+export interface CausalSessions {
+  /** Optimised: product and transpose fused, which reads the cache where it lies. */
+  readonly growing: OnnxSession;
+  /**
+   * For the empty cache of the first call: onnxruntime 1.30's fused product divides by the cache's length and takes the process down with it
+   * (SIGFPE). The graph as written, without that fusion, has no such trouble.
+   */
+  readonly empty: OnnxSession;
+}
+
 /** A fresh network for one call of the sampler: its cache starts empty and is never rewound. */
 export function createCausalNetwork(
-  session: OnnxSession,
+  sessions: CausalSessions,
   options: { codebookSize: number; length: number; classIds: Int32Array },
 ): CausalTokensToLogits {
   const { codebookSize, length, classIds } = options;
   const count = classIds.length;
-  const caches = allocateCaches(session, count, length);
+  const caches = allocateCaches(sessions.growing, count, length);
   let past = 0;
   return async (previous) => {
     const steps = previous.length / count;
+    const session = past === 0 ? sessions.empty : sessions.growing;
     const outputs = await session.run(
       feedsOf(session, {
         tokens: int64(toIds(previous, codebookSize), [count, steps]),
@@ -74,7 +91,10 @@ function allocateCaches(session: OnnxSession, count: number, length: number): La
     const info = session.inputs.find((input) => input.name === name);
     if (info === undefined) return caches;
     const [, , heads, headDimension] = info.shape;
-    invariant(typeof heads === "number" && typeof headDimension === "number", `${name} must have fixed heads and head dimension`);
+    invariant(
+      typeof heads === "number" && typeof headDimension === "number",
+      `${name} must have fixed heads and head dimension`,
+    );
     const size = length * count * heads * headDimension;
     caches.push({ keys: new Float32Array(size), values: new Float32Array(size), rowShape: [heads, headDimension] });
   }
@@ -95,7 +115,10 @@ function cacheFeeds(caches: readonly LayerCache[], past: number, count: number):
 }
 
 /** logits [N, T, K] → [N, K] of the last position. */
-function lastPosition(logits: Float32Array, size: { count: number; steps: number; codebookSize: number }): Float32Array {
+function lastPosition(
+  logits: Float32Array,
+  size: { count: number; steps: number; codebookSize: number },
+): Float32Array {
   const { count, steps, codebookSize } = size;
   if (steps === 1) return logits;
   const last = new Float32Array(count * codebookSize);

@@ -8,7 +8,7 @@ import type { Rng } from "../shared/rng.ts";
 import type { TokenGrid } from "../shared/tokens.ts";
 import { parsePriorManifest } from "./manifest.ts";
 import { maskSchedule } from "./mask-schedule.ts";
-import { createCausalNetwork, createMaskedNetwork } from "./networks.ts";
+import { createCausalNetwork, createMaskedNetwork, type CausalSessions } from "./networks.ts";
 import { sampleCausal } from "./sample/causal.ts";
 import { sampleMaskgit } from "./sample/maskgit.ts";
 import { GRAPH_FILE, type PriorShape } from "./signature.ts";
@@ -52,14 +52,21 @@ const DEFAULT_STEPS = 12;
 export async function loadPrior(directory: string, options: SessionOptions = {}): Promise<Prior> {
   const artifact = await openArtifact(directory, { kind: "prior" });
   const spec = parsePriorManifest(artifact.manifest, directory);
-  const session = await createSession(await artifact.read(GRAPH_FILE), options);
+  const graph = await artifact.read(GRAPH_FILE);
+  const session = await createSession(graph, options);
   checkGraph(session, spec, directory);
+  const empty =
+    spec.objective === "causal" ? await createSession(graph, { ...options, optimization: "basic" }) : session;
+  const sessions: CausalSessions = { growing: session, empty };
   return {
     directory,
     name: artifact.manifest.name,
     spec,
-    sample: (request) => sampleInBatches(session, spec, request),
-    dispose: () => session.dispose(),
+    sample: (request) => sampleInBatches(sessions, spec, request),
+    dispose: async () => {
+      await session.dispose();
+      if (empty !== session) await empty.dispose();
+    },
   };
 }
 
@@ -77,14 +84,14 @@ function checkGraph(session: OnnxSession, spec: PriorSpec, directory: string): v
   });
 }
 
-async function sampleInBatches(session: OnnxSession, spec: PriorSpec, request: SampleRequest): Promise<TokenGrid> {
+async function sampleInBatches(sessions: CausalSessions, spec: PriorSpec, request: SampleRequest): Promise<TokenGrid> {
   const [height, width] = spec.grid;
   const { count, batchSize = DEFAULT_BATCH } = request;
   const tokens = new Int32Array(count * height * width);
   const classId = classIdOf(request.className, spec);
   for (let first = 0; first < count; first += batchSize) {
     const size = Math.min(batchSize, count - first);
-    const part = await sampleBatch(session, spec, { ...request, classId, first, size });
+    const part = await sampleBatch(sessions, spec, { ...request, classId, first, size });
     tokens.set(part.tokens, first * height * width);
   }
   return { tokens, shape: [count, height, width] };
@@ -96,7 +103,7 @@ interface BatchRequest extends SampleRequest {
   readonly size: number;
 }
 
-function sampleBatch(session: OnnxSession, spec: PriorSpec, request: BatchRequest): Promise<TokenGrid> {
+function sampleBatch(sessions: CausalSessions, spec: PriorSpec, request: BatchRequest): Promise<TokenGrid> {
   const { codebookSize, grid } = spec;
   const { size, first, rng, temperature, onProgress, steps = DEFAULT_STEPS, choiceTemperature } = request;
   let fixed = 0;
@@ -117,11 +124,14 @@ function sampleBatch(session: OnnxSession, spec: PriorSpec, request: BatchReques
   const classIds = new Int32Array(size).fill(request.classId);
   switch (spec.objective) {
     case "causal":
-      return sampleCausal({ ...common, tokensToLogits: createCausalNetwork(session, { codebookSize, length: grid[0] * grid[1], classIds }) });
+      return sampleCausal({
+        ...common,
+        tokensToLogits: createCausalNetwork(sessions, { codebookSize, length: grid[0] * grid[1], classIds }),
+      });
     case "masked":
       return sampleMaskgit({
         ...common,
-        tokensToLogits: createMaskedNetwork(session, { codebookSize, classIds }),
+        tokensToLogits: createMaskedNetwork(sessions.growing, { codebookSize, classIds }),
         steps,
         schedule: maskSchedule(spec.maskSchedule),
         ...(choiceTemperature === undefined ? {} : { choiceTemperature }),

@@ -13,7 +13,8 @@ export type ObjectiveName = (typeof OBJECTIVES)[number];
 export const GRAPH_FILE = "prior.onnx";
 
 export const pastNames = (layer: number) => ({ keys: `past_keys_${layer}`, values: `past_values_${layer}` }) as const;
-export const presentNames = (layer: number) => ({ keys: `present_keys_${layer}`, values: `present_values_${layer}` }) as const;
+export const presentNames = (layer: number) =>
+  ({ keys: `present_keys_${layer}`, values: `present_values_${layer}` }) as const;
 
 /** What the manifest of a prior says beside its digests: enough to run the graph. */
 export interface PriorShape {

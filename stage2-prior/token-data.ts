@@ -25,7 +25,8 @@ export interface TokenBatch {
 /** @throws bad-input if the set is empty, cut off or damaged. */
 export async function loadTokenData(set: TokenSet): Promise<TokenData> {
   const { grid, keys, labels } = await set.load();
-  if (keys.length === 0) throw badInput({ what: "the token set holds no image", where: set.directory, todo: "Tokenize images first." });
+  if (keys.length === 0)
+    throw badInput({ what: "the token set holds no image", where: set.directory, todo: "Tokenize images first." });
   return { tokens: grid.tokens, labels, keys, length: grid.shape[1] * grid.shape[2] };
 }
 
@@ -33,7 +34,11 @@ export async function loadTokenData(set: TokenSet): Promise<TokenData> {
 export function checkSameTokens(training: TokenSet, heldOut: TokenSet): void {
   const describe = ({ header: { fingerprint, grid, codebookSize, classes } }: TokenSet): string =>
     `tokenizer ${fingerprint}, grid ${grid.join("×")}, K = ${codebookSize}, ${classes.length} classes`;
-  if (describe(training) === describe(heldOut) && training.header.classes.join("\0") === heldOut.header.classes.join("\0")) return;
+  if (
+    describe(training) === describe(heldOut) &&
+    training.header.classes.join("\0") === heldOut.header.classes.join("\0")
+  )
+    return;
   throw mismatch({
     what: "the held-out tokens are not of the same making as the training tokens",
     where: heldOut.directory,
@@ -56,5 +61,9 @@ export function takeRows({ tokens, labels, keys, length }: TokenData, indices: r
 /** Batch `step` of the endless row of shuffled epochs. */
 export function createTokenBatches(data: TokenData, batchSize: number, rng: Rng): (step: number) => TokenBatch {
   const order = epochOrder(data.keys.length, rng);
-  return (step) => takeRows(data, Array.from({ length: batchSize }, (_, i) => order(step * batchSize + i)));
+  return (step) =>
+    takeRows(
+      data,
+      Array.from({ length: batchSize }, (_, i) => order(step * batchSize + i)),
+    );
 }

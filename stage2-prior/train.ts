@@ -2,9 +2,8 @@
 import { existsSync } from "node:fs";
 
 import type { Arrays, Engine } from "../shared/engine/engine.ts";
-import { sizeOf } from "../shared/engine/graph/graph.ts";
 import { canonicalJson, sha256Hex } from "../shared/fingerprint.ts";
-import { entryOf, group, prefix, type InitialState } from "../shared/nn/state.ts";
+import { entryOf, group, prefix, sizeOf, type InitialState } from "../shared/nn/state.ts";
 import { Rng } from "../shared/rng.ts";
 import type { TokenSet } from "../shared/token-file/index.ts";
 import { secondsPerStep } from "../shared/train/calibrate.ts";
@@ -63,13 +62,25 @@ export async function trainPrior(options: TrainPriorOptions): Promise<PriorRun> 
     const bitsPerToken = await evaluate({ config, state, engine, data: data.heldOut });
     const parameters = Object.values(group(state.spec, "weight")).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     const { fingerprint, classes } = training.header;
-    return { config, fingerprint, classes, state, bitsPerToken, parameters, step: run.step, interrupted: run.interrupted };
+    return {
+      config,
+      fingerprint,
+      classes,
+      state,
+      bitsPerToken,
+      parameters,
+      step: run.step,
+      interrupted: run.interrupted,
+    };
   } finally {
     await trainer.dispose();
   }
 }
 
-async function loadData({ training, heldOut }: TrainPriorOptions): Promise<{ training: TokenData; heldOut: TokenData }> {
+async function loadData({
+  training,
+  heldOut,
+}: TrainPriorOptions): Promise<{ training: TokenData; heldOut: TokenData }> {
   const all = await loadTokenData(training);
   if (heldOut !== undefined) {
     checkSameTokens(training, heldOut);
@@ -77,7 +88,10 @@ async function loadData({ training, heldOut }: TrainPriorOptions): Promise<{ tra
   }
   const cut = Math.max(1, Math.floor(all.keys.length * (1 - HELD_OUT_SHARE)));
   const range = (from: number, to: number): TokenData => ({
-    ...takeRows(all, Array.from({ length: to - from }, (_, i) => from + i)),
+    ...takeRows(
+      all,
+      Array.from({ length: to - from }, (_, i) => from + i),
+    ),
     length: all.length,
   });
   return { training: range(0, cut), heldOut: range(Math.min(cut, all.keys.length - 1), all.keys.length) };
@@ -87,26 +101,41 @@ function trainingBatches(config: PriorConfig, data: TokenData, rng: Rng): (step:
   const rows = createTokenBatches(data, config.batchSize, rng);
   return (step) => {
     const batch = rows(step);
-    return Promise.resolve({ arrays: priorBatch(config).prepare(batch, rng.fork("step", step), "training"), keys: batch.keys });
+    return Promise.resolve({
+      arrays: priorBatch(config).prepare(batch, rng.fork("step", step), "training"),
+      keys: batch.keys,
+    });
   };
 }
 
 /** The configuration with the number of steps that fit into `seconds`, if a time was asked for. */
-async function withSteps({ config, engine, seconds, reporter }: TrainPriorOptions, data: TokenData, rng: Rng): Promise<PriorConfig> {
+async function withSteps(
+  { config, engine, seconds, reporter }: TrainPriorOptions,
+  data: TokenData,
+  rng: Rng,
+): Promise<PriorConfig> {
   if (seconds === undefined) return config;
   const probeConfig = { ...config, steps: Math.max(config.steps, config.warmupSteps + 1) };
-  const probe = await engine.createTrainer(createPriorStep(probeConfig), initialPriorState(config, rng.fork("probe")), priorBatch(config).spec);
+  const probe = await engine.createTrainer(
+    createPriorStep(probeConfig),
+    initialPriorState(config, rng.fork("probe")),
+    priorBatch(config).spec,
+  );
   const perStep = await secondsPerStep(probe, trainingBatches(config, data, rng));
   await probe.dispose();
   const steps = Math.max(config.warmupSteps + 1, Math.round(seconds / perStep));
-  reporter.note(`${config.objective} prior: ${(perStep * 1000).toFixed(0)} ms a step, ${steps} steps in ${seconds.toFixed(0)} s`);
+  reporter.note(
+    `${config.objective} prior: ${(perStep * 1000).toFixed(0)} ms a step, ${steps} steps in ${seconds.toFixed(0)} s`,
+  );
   return { ...config, steps };
 }
 
 async function startState(options: TrainPriorOptions, rng: Rng): Promise<{ state: InitialState; step: number }> {
   const { config, checkpoint } = options;
   if (checkpoint?.resume === true && existsSync(checkpoint.path)) {
-    const { state, spec, step } = await loadCheckpoint(checkpoint.path, { configFingerprint: runFingerprint(options, config) });
+    const { state, spec, step } = await loadCheckpoint(checkpoint.path, {
+      configFingerprint: runFingerprint(options, config),
+    });
     options.reporter.note(`${config.objective} prior: resuming ${checkpoint.path} at step ${step}`);
     return { state: { spec, values: state }, step };
   }
@@ -124,7 +153,8 @@ function checkpointing(options: TrainPriorOptions, config: PriorConfig, { spec }
   const { checkpoint } = options;
   if (checkpoint === undefined) return {};
   const configFingerprint = runFingerprint(options, config);
-  const save = (step: number, state: Arrays): Promise<void> => saveCheckpoint(checkpoint.path, { step, state, spec, configFingerprint });
+  const save = (step: number, state: Arrays): Promise<void> =>
+    saveCheckpoint(checkpoint.path, { step, state, spec, configFingerprint });
   return { checkpoint: { every: checkpoint.every, save } };
 }
 
@@ -132,7 +162,12 @@ function checkpointing(options: TrainPriorOptions, config: PriorConfig, { spec }
  * Bits a counted token over all of `data`, under the averaged weights. Masks are drawn from a seed of their own: runs are comparable. The last
  * batch is filled up with rows that do not count.
  */
-async function evaluate(run: { config: PriorConfig; state: InitialState; engine: Engine; data: TokenData }): Promise<number> {
+async function evaluate(run: {
+  config: PriorConfig;
+  state: InitialState;
+  engine: Engine;
+  data: TokenData;
+}): Promise<number> {
   const { config, engine, data } = run;
   const spec = prefix(evaluationWeights(run.state.spec), "weight");
   const values = prefix(evaluationWeights(run.state.values), "weight");

@@ -20,7 +20,10 @@ import { objectives } from "./objectives/index.ts";
 import type { TokenBatch } from "./token-data.ts";
 import { nullClassId, toClassIds } from "./vocabulary.ts";
 
-export const sizeOfPrior = (config: PriorConfig): TransformerSize => ({ ...config, causal: objectives[config.objective].causal });
+export const sizeOfPrior = (config: PriorConfig): TransformerSize => ({
+  ...config,
+  causal: objectives[config.objective].causal,
+});
 
 /** Metrics, all scalars: `loss` in nats (smoothed if the objective smooths), `bitsPerToken` (never smoothed), `gradientNorm`. */
 export function createPriorStep(config: PriorConfig): TrainingStep {
@@ -41,7 +44,10 @@ export function createPriorStep(config: PriorConfig): TrainingStep {
 
   function update(state: Tensors, gradientsByName: Tensors): Tensors {
     const optimized = optimizer.update(state, gradientsByName);
-    const averages = updateEma(group(state, "ema"), group(optimized, "weight"), { decay: config.weightEmaDecay, step: entryOf(state, "step") });
+    const averages = updateEma(group(state, "ema"), group(optimized, "weight"), {
+      decay: config.weightEmaDecay,
+      step: entryOf(state, "step"),
+    });
     return { ...optimized, ...prefix(averages, "ema") };
   }
 
@@ -65,7 +71,12 @@ export function lossOf(weights: Tensors, batch: Tensors, config: PriorConfig, mo
 
 function optimizerOf(config: PriorConfig): Optimizer {
   const { learningRate, warmupSteps, steps, learningRateFloor, beta1, beta2, weightDecay } = config;
-  const schedule = createSchedule(config.schedule, { learningRate, warmupSteps, totalSteps: steps, floor: learningRateFloor });
+  const schedule = createSchedule(config.schedule, {
+    learningRate,
+    warmupSteps,
+    totalSteps: steps,
+    floor: learningRateFloor,
+  });
   return adamw({ learningRate: schedule, beta1, beta2, weightDecay });
 }
 
@@ -96,7 +107,9 @@ export function priorBatch(config: PriorConfig): {
     classes: { shape: [batchSize], dtype: "int32" },
   };
   const sites = dropout > 0 ? dropoutSites(layers).map((site) => `dropout.${site}`) : [];
-  const masks: Signature = Object.fromEntries(sites.map((site) => [site, { shape: [...shape, width], dtype: "uint8" }]));
+  const masks: Signature = Object.fromEntries(
+    sites.map((site) => [site, { shape: [...shape, width], dtype: "uint8" }]),
+  );
   const maskLength = batchSize * grid[0] * grid[1] * width;
   return {
     spec: { ...evaluationSpec, ...masks },
@@ -105,7 +118,10 @@ export function priorBatch(config: PriorConfig): {
       const prepared = objectives[config.objective].prepare(batch.tokens, rng, { config, mode });
       const classIds = classes === 0 ? new Int32Array(batchSize) : toClassIds(batch.labels, classes);
       if (mode === "training") dropLabels(classIds, { rate: config.labelDrop, classes, rng });
-      const drawn = mode === "evaluation" ? [] : sites.map((site) => [site, drawDropoutMask(maskLength, dropout, rng.fork(site))] as const);
+      const drawn =
+        mode === "evaluation"
+          ? []
+          : sites.map((site) => [site, drawDropoutMask(maskLength, dropout, rng.fork(site))] as const);
       return { ...prepared, targets: batch.tokens, classes: classIds, ...Object.fromEntries(drawn) };
     },
   };
@@ -114,5 +130,6 @@ export function priorBatch(config: PriorConfig): {
 /** Some images forget their class, so that the network learns the null class too (Ho & Salimans 2022, "Classifier-Free Guidance"). */
 function dropLabels(classIds: Int32Array, options: { rate: number; classes: number; rng: Rng }): void {
   const draw = options.rng.fork("label drop");
-  for (let i = 0; i < classIds.length; i++) if (draw.uniform() < options.rate) classIds[i] = nullClassId(options.classes);
+  for (let i = 0; i < classIds.length; i++)
+    if (draw.uniform() < options.rate) classIds[i] = nullClassId(options.classes);
 }

@@ -28,9 +28,14 @@ export const command = defineCommand({
     count: option(z.int().min(1).max(100_000).default(16), { describe: "Images to make", alias: "n" }),
     temperature: option(z.number().min(0).default(1), { describe: "Softmax temperature, 0 = most likely token" }),
     steps: option(z.int().min(1).optional(), { describe: "Decoding steps of a masked prior (default 12)" }),
-    choiceTemperature: option(z.number().min(0).optional(), { describe: "Noise on a masked prior's confidence (default 4.5)" }),
+    choiceTemperature: option(z.number().min(0).optional(), {
+      describe: "Noise on a masked prior's confidence (default 4.5)",
+    }),
     class: option(z.string().optional(), { describe: "Class of the images, by name" }),
-    out: option(z.string().min(1).optional(), { describe: "Folder for the images (default artifacts/generated/<prior>)", alias: "o" }),
+    out: option(z.string().min(1).optional(), {
+      describe: "Folder for the images (default artifacts/generated/<prior>)",
+      alias: "o",
+    }),
     ...threadsOption,
     ...seedOption,
   }),

@@ -12,7 +12,9 @@ export const command = defineCommand({
     examples: [["tessera inspect artifacts/tokenizer/emoji", "a tokenizer; any published folder will do"]],
     positional: "path",
   },
-  args: z.strictObject({ path: option(z.string().min(1), { describe: "Folder of a tokenizer, a prior or a token set" }) }),
+  args: z.strictObject({
+    path: option(z.string().min(1), { describe: "Folder of a tokenizer, a prior or a token set" }),
+  }),
   async run({ path }) {
     const artifact = await openArtifact(path);
     await artifact.verify();
@@ -29,7 +31,10 @@ export const command = defineCommand({
       ...Object.entries(provenance.from ?? {}).map(([key, value]) => [`from ${key}`, JSON.stringify(value)]),
       ...Object.entries(provenance.metrics ?? {}).map(([key, value]) => [key, String(Number(value.toPrecision(6)))]),
       ...Object.entries(asObject(manifest.config)).map(([key, value]) => [`config ${key}`, JSON.stringify(value)]),
-      ...Object.entries(files).map(([file, { bytes, sha256 }]) => [`file ${file}`, `${bytes} bytes, sha256 ${sha256.slice(0, 16)}… verified`]),
+      ...Object.entries(files).map(([file, { bytes, sha256 }]) => [
+        `file ${file}`,
+        `${bytes} bytes, sha256 ${sha256.slice(0, 16)}… verified`,
+      ]),
     ];
     return { json: { path, verified: true, ...manifest }, text: formatTable(rows) };
   },

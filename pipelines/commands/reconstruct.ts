@@ -22,7 +22,9 @@ export const command = defineCommand({
   args: z.strictObject({
     tokenizer: option(z.string().min(1), { describe: "Name or path of the tokenizer", alias: "t" }),
     ...sourceOptions,
-    split: option(z.enum(["all", "training", "held-out"]).default("all"), { describe: "Which families to reconstruct" }),
+    split: option(z.enum(["all", "training", "held-out"]).default("all"), {
+      describe: "Which families to reconstruct",
+    }),
     tiles: option(z.int().min(0).max(256).default(32), { describe: "Images on the sheet" }),
     sheet: option(z.string().min(1).default("artifacts/generated/reconstructions.png"), { describe: "PNG to write" }),
     ...threadsOption,
@@ -30,7 +32,8 @@ export const command = defineCommand({
   async run(options, { reporter, signal }) {
     const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), sessionOptions(options));
     const { training, heldOut } = await openSplitSource(options);
-    const records = options.split === "held-out" ? heldOut : options.split === "training" ? training : [...training, ...heldOut];
+    const records =
+      options.split === "held-out" ? heldOut : options.split === "training" ? training : [...training, ...heldOut];
     const { figures, originals, reconstructions } = await reconstruct({
       tokenizer,
       records: iterateRecords(records),

@@ -14,7 +14,10 @@ export const command = defineCommand({
     name: "tokenize",
     summary: "Turn images into token files with a trained tokenizer.",
     examples: [
-      ["tessera tokenize --tokenizer emoji --source emoji --split training --out emoji-training", "what a prior learns from"],
+      [
+        "tessera tokenize --tokenizer emoji --source emoji --split training --out emoji-training",
+        "what a prior learns from",
+      ],
       ["tessera tokenize --tokenizer photos --source photos --out photos", "every image of a folder"],
     ],
   },
@@ -44,7 +47,13 @@ export const command = defineCommand({
     });
     await tokenizer.dispose();
     return {
-      json: { path: directory, images: index.count, failures, shards: index.shards.length, fingerprint: tokenizer.spec.fingerprint },
+      json: {
+        path: directory,
+        images: index.count,
+        failures,
+        shards: index.shards.length,
+        fingerprint: tokenizer.spec.fingerprint,
+      },
       text: formatTable([
         ["token set", directory],
         ["images", String(index.count)],

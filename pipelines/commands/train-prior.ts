@@ -17,14 +17,22 @@ export const command = defineCommand({
     name: "train-prior",
     summary: "Train a causal or masked Transformer on token files and publish it as prior.onnx.",
     examples: [
-      ["tessera train-prior --objective causal --tokens emoji-training --held-out emoji-held-out --out emoji-causal --minutes 4", "a causal prior"],
-      ["tessera train-prior --objective masked --tokens emoji-training --held-out emoji-held-out --out emoji-masked --minutes 4", "a MaskGIT-style prior"],
+      [
+        "tessera train-prior --objective causal --tokens emoji-training --held-out emoji-held-out --out emoji-causal --minutes 4",
+        "a causal prior",
+      ],
+      [
+        "tessera train-prior --objective masked --tokens emoji-training --held-out emoji-held-out --out emoji-masked --minutes 4",
+        "a MaskGIT-style prior",
+      ],
     ],
   },
   args: z.strictObject({
     objective: option(z.enum(OBJECTIVES), { describe: "What the network learns to predict" }),
     tokens: option(z.string().min(1), { describe: "Name or path of the token set to learn" }),
-    heldOut: option(z.string().min(1).optional(), { describe: "Token set to measure on (default: the last 5 % of --tokens)" }),
+    heldOut: option(z.string().min(1).optional(), {
+      describe: "Token set to measure on (default: the last 5 % of --tokens)",
+    }),
     preset: option(z.enum(Object.keys(PRIOR_PRESETS) as [keyof typeof PRIOR_PRESETS]).default("emoji-small"), {
       describe: "Architecture and recipe to start from",
     }),
@@ -45,7 +53,8 @@ export const command = defineCommand({
     const directory = artifactPath("prior", options.out);
     await prepareTarget(directory, { overwrite: options.overwrite });
     const training = await openTokens(artifactPath("tokens", options.tokens));
-    const heldOut = options.heldOut === undefined ? undefined : await openTokens(artifactPath("tokens", options.heldOut));
+    const heldOut =
+      options.heldOut === undefined ? undefined : await openTokens(artifactPath("tokens", options.heldOut));
     const { layers, width, heads, batchSize, learningRate, dropout, steps } = options;
     const overrides = { layers, width, heads, batchSize, learningRate, dropout, steps };
     const config = priorConfig(options.preset, {
@@ -79,13 +88,22 @@ export const command = defineCommand({
     await publishPrior(run, { directory, overwrite: options.overwrite, provenance });
     await rm(path, { force: true });
     return {
-      json: { path: directory, objective: options.objective, steps: run.step, bitsPerToken: run.bitsPerToken, parameters: run.parameters },
+      json: {
+        path: directory,
+        objective: options.objective,
+        steps: run.step,
+        bitsPerToken: run.bitsPerToken,
+        parameters: run.parameters,
+      },
       text: formatTable([
         ["prior", directory],
         ["objective", options.objective],
         ["parameters", run.parameters.toLocaleString("en-US")],
         ["steps", String(run.step)],
-        ["held-out bits/token", `${run.bitsPerToken.toFixed(3)}${options.objective === "masked" ? " (on masked positions)" : ""}`],
+        [
+          "held-out bits/token",
+          `${run.bitsPerToken.toFixed(3)}${options.objective === "masked" ? " (on masked positions)" : ""}`,
+        ],
       ]),
     };
   },

@@ -18,9 +18,18 @@ export const command = defineCommand({
     name: "train-tokenizer",
     summary: "Train a VQ-VAE on images and publish it as encoder.onnx and decoder.onnx.",
     examples: [
-      ["tessera train-tokenizer --source emoji --preset emoji64 --out emoji --minutes 6", "the embedded emoji, six minutes"],
-      ["tessera train-tokenizer --source photos --preset paper128 --out photos --steps 20000", "a folder of images at 128 px"],
-      ["tessera train-tokenizer --source photos --preset paper128 --out photos --steps 20000 --resume", "go on after Ctrl-C"],
+      [
+        "tessera train-tokenizer --source emoji --preset emoji64 --out emoji --minutes 6",
+        "the embedded emoji, six minutes",
+      ],
+      [
+        "tessera train-tokenizer --source photos --preset paper128 --out photos --steps 20000",
+        "a folder of images at 128 px",
+      ],
+      [
+        "tessera train-tokenizer --source photos --preset paper128 --out photos --steps 20000 --resume",
+        "go on after Ctrl-C",
+      ],
     ],
   },
   args: z.strictObject({
@@ -45,8 +54,19 @@ export const command = defineCommand({
   async run(options, { reporter, signal }) {
     const directory = artifactPath("tokenizer", options.out);
     await prepareTarget(directory, { overwrite: options.overwrite });
-    const { imageSize, stride, hidden, codebookSize, codeDimension, quantizer, batchSize, learningRate, steps } = options;
-    const overrides = { imageSize, stride, hidden, codebookSize, codeDimension, quantizer, batchSize, learningRate, steps };
+    const { imageSize, stride, hidden, codebookSize, codeDimension, quantizer, batchSize, learningRate, steps } =
+      options;
+    const overrides = {
+      imageSize,
+      stride,
+      hidden,
+      codebookSize,
+      codeDimension,
+      quantizer,
+      batchSize,
+      learningRate,
+      steps,
+    };
     const given = Object.fromEntries(Object.entries(overrides).filter(([, value]) => value !== undefined));
     const config = tokenizerConfig(options.preset, given);
     const { source, training, heldOut } = await openSplitSource(options);
@@ -75,7 +95,12 @@ export const command = defineCommand({
     await rm(path, { force: true });
     return {
       json: { path: directory, fingerprint, steps: run.step, ...run.figures },
-      text: formatTable([["tokenizer", directory], ["fingerprint", fingerprint], ["steps", String(run.step)], ...figureRows(run.figures)]),
+      text: formatTable([
+        ["tokenizer", directory],
+        ["fingerprint", fingerprint],
+        ["steps", String(run.step)],
+        ...figureRows(run.figures),
+      ]),
     };
   },
 });

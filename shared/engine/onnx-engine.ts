@@ -27,7 +27,10 @@ const OUTPUT = "next";
 
 /** Traces `fn` and compiles the graph. Shapes are baked in: the runtime plans memory ahead for them. */
 async function compileGraph(fn: PureFunction, inputs: Signature, options: SessionOptions): Promise<OnnxSession> {
-  const model = toOnnx(trace((tensors) => prefixed(OUTPUT, fn(tensors)), { inputs }), { name: "tessera" });
+  const model = toOnnx(
+    trace((tensors) => prefixed(OUTPUT, fn(tensors)), { inputs }),
+    { name: "tessera" },
+  );
   return createSession(encodeModel(model), options);
 }
 

@@ -36,15 +36,19 @@ const masks = new Map<string, Float32Array>();
 /** [size, keys]: the last `size` keys are the block's own; query i sees its own keys up to i. */
 function causalMask(size: number, keys: number): tf.Tensor {
   const name = `${size},${keys}`;
-  const values = masks.get(name) ?? new Float32Array(size * keys).map((_, at) => (at % keys > keys - size + Math.floor(at / keys) ? HIDDEN : 0));
+  const values =
+    masks.get(name) ??
+    new Float32Array(size * keys).map((_, at) => (at % keys > keys - size + Math.floor(at / keys) ? HIDDEN : 0));
   masks.set(name, values);
   return tf.tensor(values, [size, keys]);
 }
 
-const rowsOf = (x: tf.Tensor, start: number, size: number): tf.Tensor => tf.slice(x, [0, 0, start, 0], [-1, -1, size, -1]);
+const rowsOf = (x: tf.Tensor, start: number, size: number): tf.Tensor =>
+  tf.slice(x, [0, 0, start, 0], [-1, -1, size, -1]);
 
 /** A product of [N, H, a, b] and [N, H, b, c]. */
-const product = (a: tf.Tensor, b: tf.Tensor, transposeA = false, transposeB = false): tf.Tensor => tf.matMul(a, b, transposeA, transposeB);
+const product = (a: tf.Tensor, b: tf.Tensor, transposeA = false, transposeB = false): tf.Tensor =>
+  tf.matMul(a, b, transposeA, transposeB);
 
 /**
  * @param q queries, already divided by √Dh @param k keys @param v values, all [N, H, L, Dh]
@@ -104,7 +108,12 @@ export interface AttentionCache {
  * @param q [N, H, T, Dh], already divided by √Dh @param present new keys and values [T, N, H, Dh]
  * @param visible [T, T] additive mask of the new rows among themselves
  */
-export function cachedAttention(q: tf.Tensor, past: AttentionCache, present: AttentionCache, visible: tf.Tensor): tf.Tensor {
+export function cachedAttention(
+  q: tf.Tensor,
+  past: AttentionCache,
+  present: AttentionCache,
+  visible: tf.Tensor,
+): tf.Tensor {
   const [pastLength] = past.keys.shape as [number];
   const newLength = q.shape[2] ?? 0;
   const asColumns = (keys: tf.Tensor): tf.Tensor => tf.transpose(keys, [1, 2, 3, 0]); // [N, H, Dh, P]

@@ -2,8 +2,7 @@
  * Convolution, transposed convolution and linear maps as functions of (x, weights), each with the declaration of its weights.
  * Padding is always explicit and symmetric (TensorFlow's "same" is lopsided for even kernels). Knows no model.
  *
- * First values: kernels uniform with variance 1/fanIn (LeCun et al., "Efficient BackProp", 1998, eq. 16), biases 0. A smaller start
- * lets encoder outputs outgrow the codebook in the first steps.
+ * First values: kernels uniform with variance 1/fanIn (LeCun et al., "Efficient BackProp", 1998, eq. 16), biases 0.
  */
 import type { Tensors } from "../engine/engine.ts";
 import { tf } from "../engine/tf.ts";

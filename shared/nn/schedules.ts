@@ -1,6 +1,7 @@
 /**
  * Learning rates as functions of the `step` scalar, so that they are part of the traced graph. Know no optimizer.
  */
+import { SCHEDULES, type ScheduleName } from "./schedule-names.ts";
 import { tf } from "../engine/tf.ts";
 import { usageError } from "../errors.ts";
 
@@ -45,10 +46,6 @@ export function warmupCosine(options: Required<ScheduleOptions>): Schedule {
 function warmupFactor(step: tf.Tensor, warmupSteps: number): tf.Tensor {
   return tf.minimum(tf.div(tf.add(step, 1), Math.max(1, warmupSteps)), 1);
 }
-
-/** The names a configuration may ask for. */
-export const SCHEDULES = ["constant", "warmup", "warmup-cosine"] as const;
-export type ScheduleName = (typeof SCHEDULES)[number];
 
 /**
  * The schedule called `name`.

@@ -10,7 +10,10 @@ const TIMED_STEPS = 6;
  * Median seconds of a step, measured on a trainer made for the purpose: its state is spoilt afterwards.
  * Only the number of steps that follows from it is recorded, so that a run can be repeated exactly.
  */
-export async function secondsPerStep(trainer: Pick<Trainer, "step">, batch: (step: number) => Promise<Batch>): Promise<number> {
+export async function secondsPerStep(
+  trainer: Pick<Trainer, "step">,
+  batch: (step: number) => Promise<Batch>,
+): Promise<number> {
   const seconds: number[] = [];
   for (let step = 0; step < WARM_UP_STEPS + TIMED_STEPS; step++) {
     const { arrays } = await batch(step);

@@ -33,11 +33,18 @@ export const dropoutSites = (layers: number): string[] => [
  * @param classIds int32 [N], 0 … C (C = null); ignored if the size has no classes
  * @returns logits [N, L, K]; position t of the causal network predicts token t
  */
-export function forward(weights: Tensors, input: { ids: tf.Tensor; classIds: tf.Tensor }, size: TransformerSize, options: ForwardOptions): tf.Tensor {
+export function forward(
+  weights: Tensors,
+  input: { ids: tf.Tensor; classIds: tf.Tensor },
+  size: TransformerSize,
+  options: ForwardOptions,
+): tf.Tensor {
   const [count = 0, length = 0] = input.ids.shape;
   const angles = anglesAt(size, 0, length);
   const drop = (x: tf.Tensor, site: string): tf.Tensor =>
-    options.dropout === undefined ? x : dropout(x, entryOf(options.dropout.masks, `dropout.${site}`), options.dropout.rate);
+    options.dropout === undefined
+      ? x
+      : dropout(x, entryOf(options.dropout.masks, `dropout.${site}`), options.dropout.rate);
   let x = drop(embed(weights, input, size, { start: 0, length }), "embedding"); // [N, L, M]
   for (let i = 0; i < size.layers; i++) {
     const block = layer(weights, `block${i}`);

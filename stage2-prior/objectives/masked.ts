@@ -21,7 +21,8 @@ export const masked: Objective = {
     const counted = new Float32Array(tokens.length);
     for (let row = 0; row * length < tokens.length; row++) {
       const draw = rng.fork("mask", row);
-      const ratio = mode === "evaluation" ? schedule.meanRatio : Math.max(config.maskFloor, schedule.ratio(draw.uniform()));
+      const ratio =
+        mode === "evaluation" ? schedule.meanRatio : Math.max(config.maskFloor, schedule.ratio(draw.uniform()));
       for (const position of hiddenPositions(length, ratio, draw)) {
         shown[row * length + position] = UNKNOWN;
         counted[row * length + position] = 1;

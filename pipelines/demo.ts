@@ -1,0 +1,245 @@
+/**
+ * The whole path on the embedded images: train a tokenizer, tokenize, train two priors, sample, and set the result beside what mere counting
+ * gives. Every part is the function the single commands call.
+ */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+
+import type { Engine } from "../shared/engine/engine.ts";
+import { Rng } from "../shared/rng.ts";
+import { openTokens, type TokenSet } from "../shared/token-file/index.ts";
+import type { Reporter } from "../shared/train/reporter.ts";
+import {
+  createEmojiSource,
+  iterateRecords,
+  listRecords,
+  loadTokenizer,
+  loadTokenizerTraining,
+  splitByFamily,
+  tokenizerConfig,
+  writeSheet,
+  type ImageRecord,
+  type ImageSource,
+  type TokenizerFigures,
+} from "../stage1-tokenizer/index.ts";
+import {
+  COUNTING_PRIORS,
+  loadPrior,
+  loadPriorTraining,
+  OBJECTIVES,
+  priorConfig,
+  type ObjectiveName,
+} from "../stage2-prior/index.ts";
+import { generate, toTiles } from "./generate.ts";
+import { reconstruct } from "./reconstruct.ts";
+import { pairRows, toRows } from "./sheets.ts";
+import { tokenizeImages } from "./tokenize.ts";
+
+export interface DemoOptions {
+  /** Minutes for everything; training takes what the fixed parts leave. */
+  readonly minutes: number;
+  readonly seed: number;
+  readonly directory: string;
+  readonly engine: Engine;
+  readonly threads: { readonly threads?: number };
+  readonly reporter: Reporter;
+  readonly signal: AbortSignal;
+}
+
+type CountingName = keyof typeof COUNTING_PRIORS;
+type AnyPrior = CountingName | ObjectiveName;
+
+export interface DemoResult {
+  readonly figures: TokenizerFigures;
+  readonly bitsPerToken: Readonly<Record<AnyPrior, number>>;
+  readonly secondsPerImage: Readonly<Record<ObjectiveName, number>>;
+  readonly minutes: number;
+  readonly paths: Readonly<Record<string, string>>;
+}
+
+/** How the minutes are shared out; the rest is for tokenizing, sampling and sheets. */
+const SHARE = { tokenizer: 0.44, causal: 0.27, masked: 0.17 } as const;
+const HELD_OUT = 0.05;
+const SAMPLES = 16;
+
+/** @throws usage if `directory` holds a demo already (remove it or choose another); the signal's reason if interrupted between parts. */
+export async function runDemo(options: DemoOptions): Promise<DemoResult> {
+  const { directory, reporter, signal } = options;
+  const start = performance.now();
+  const paths = demoPaths(directory);
+  await mkdir(directory, { recursive: true });
+  const source = createEmojiSource();
+  const split = splitByFamily(await listRecords(source), { heldOutFraction: HELD_OUT });
+  reporter.note(`${split.training.length} emoji to train on, ${split.heldOut.length} of other families held out`);
+
+  await trainTokenizerPart(options, split, paths);
+  const tokenizer = await loadTokenizer(paths.tokenizer, options.threads);
+  try {
+    const sets = await tokenizeParts(options, { tokenizer, source, split, paths });
+    signal.throwIfAborted();
+    const { figures, originals, reconstructions } = await reconstruct({
+      tokenizer,
+      records: iterateRecords(split.heldOut),
+      tiles: 32,
+      onFailure: ({ key, error }) => reporter.warn(`left out ${key}: ${error.message}`),
+      signal,
+    });
+    await writeSheet({
+      path: paths.reconstructions,
+      rows: pairRows(originals, reconstructions),
+      rowLabels: ["original", "decoded", "original", "decoded"],
+    });
+    const learnt = await priorParts(options, { tokenizer, sets, paths });
+    const counted = await countingParts(options, { tokenizer, sets });
+    await writeSheet({
+      path: paths.samples,
+      rows: [...Object.values(counted), ...Object.values(learnt)].flatMap(({ tiles }) => toRows(tiles, SAMPLES)),
+      rowLabels: [...Object.keys(counted), ...Object.keys(learnt)],
+    });
+    return {
+      figures,
+      bitsPerToken: pick({ ...counted, ...learnt }, ({ bitsPerToken }) => bitsPerToken),
+      secondsPerImage: pick(learnt, ({ secondsPerImage }) => secondsPerImage),
+      minutes: (performance.now() - start) / 60_000,
+      paths,
+    };
+  } finally {
+    await tokenizer.dispose();
+  }
+}
+
+function demoPaths(directory: string) {
+  return {
+    tokenizer: join(directory, "tokenizer"),
+    training: join(directory, "tokens-training"),
+    heldOut: join(directory, "tokens-held-out"),
+    causal: join(directory, "prior-causal"),
+    masked: join(directory, "prior-masked"),
+    reconstructions: join(directory, "reconstructions.png"),
+    samples: join(directory, "samples.png"),
+  };
+}
+type DemoPaths = ReturnType<typeof demoPaths>;
+
+interface Split {
+  readonly training: readonly ImageRecord[];
+  readonly heldOut: readonly ImageRecord[];
+}
+
+async function trainTokenizerPart(
+  { minutes, seed, engine, reporter, signal }: DemoOptions,
+  split: Split,
+  paths: DemoPaths,
+): Promise<void> {
+  const { trainTokenizer, publishTokenizer } = await loadTokenizerTraining();
+  const seconds = minutes * 60 * SHARE.tokenizer;
+  const run = await trainTokenizer({
+    config: tokenizerConfig("emoji64"),
+    ...split,
+    engine,
+    seed,
+    reporter,
+    signal,
+    seconds,
+  });
+  signal.throwIfAborted();
+  const from = { images: "emoji", training: split.training.length, heldOut: split.heldOut.length };
+  await publishTokenizer(run, {
+    directory: paths.tokenizer,
+    provenance: { seed, engine: engine.description, steps: run.step, from },
+  });
+}
+
+interface TokenSets {
+  readonly training: TokenSet;
+  readonly heldOut: TokenSet;
+}
+
+async function tokenizeParts(
+  { reporter, signal }: DemoOptions,
+  parts: { tokenizer: Awaited<ReturnType<typeof loadTokenizer>>; source: ImageSource; split: Split; paths: DemoPaths },
+): Promise<TokenSets> {
+  const { tokenizer, source, split, paths } = parts;
+  const common = { tokenizer, classes: source.classes, reporter, signal };
+  for (const [name, records] of Object.entries(split) as [keyof Split, readonly ImageRecord[]][]) {
+    const from = `${source.name}, ${name === "training" ? "training" : "held-out"} families`;
+    await tokenizeImages({
+      ...common,
+      records: iterateRecords(records),
+      total: records.length,
+      from,
+      directory: paths[name],
+    });
+  }
+  return { training: await openTokens(paths.training), heldOut: await openTokens(paths.heldOut) };
+}
+
+interface Part {
+  readonly bitsPerToken: number;
+  readonly tiles: ReturnType<typeof toTiles>;
+}
+
+/** Trains, publishes and samples each learnt prior; all sample with the same seed. */
+async function priorParts(
+  options: DemoOptions,
+  {
+    tokenizer,
+    sets,
+    paths,
+  }: { tokenizer: Awaited<ReturnType<typeof loadTokenizer>>; sets: TokenSets; paths: DemoPaths },
+): Promise<Record<ObjectiveName, Part & { secondsPerImage: number }>> {
+  const { engine, seed, reporter, signal, minutes } = options;
+  const { trainPrior, publishPrior } = await loadPriorTraining();
+  const parts: Partial<Record<ObjectiveName, Part & { secondsPerImage: number }>> = {};
+  for (const objective of OBJECTIVES) {
+    const { codebookSize, grid } = sets.training.header;
+    const config = priorConfig("emoji-small", { objective, codebookSize, grid, classes: 0 });
+    const run = await trainPrior({
+      config,
+      ...sets,
+      engine,
+      seed,
+      reporter,
+      signal,
+      seconds: minutes * 60 * SHARE[objective],
+    });
+    signal.throwIfAborted();
+    const provenance = { seed, engine: engine.description, steps: run.step, from: { tokens: sets.training.directory } };
+    await publishPrior(run, { directory: paths[objective], provenance });
+    const prior = await loadPrior(paths[objective], options.threads);
+    const rng = Rng.fromSeed(seed).fork("generate");
+    const { tiles, secondsPerImage } = await generate({ tokenizer, prior, count: SAMPLES, rng, reporter, signal });
+    await prior.dispose();
+    parts[objective] = { bitsPerToken: run.bitsPerToken, tiles: [...tiles], secondsPerImage };
+  }
+  return parts as Record<ObjectiveName, Part & { secondsPerImage: number }>;
+}
+
+/** The counting baselines: fitted on the training tokens, measured on the held-out ones, sampled and decoded like the others. */
+async function countingParts(
+  { seed }: DemoOptions,
+  { tokenizer, sets }: { tokenizer: Awaited<ReturnType<typeof loadTokenizer>>; sets: TokenSets },
+): Promise<Record<CountingName, Part>> {
+  const [training, heldOut] = [await sets.training.load(), await sets.heldOut.load()];
+  const { codebookSize, grid } = sets.training.header;
+  const parts: Partial<Record<CountingName, Part>> = {};
+  for (const [name, fit] of Object.entries(COUNTING_PRIORS) as [
+    CountingName,
+    (typeof COUNTING_PRIORS)[CountingName],
+  ][]) {
+    const prior = fit(training.grid, codebookSize);
+    const tokens = prior.sample({ count: SAMPLES, grid, rng: Rng.fromSeed(seed).fork("generate") });
+    parts[name] = {
+      bitsPerToken: prior.bitsPerToken(heldOut.grid),
+      tiles: toTiles(await tokenizer.decode(tokens), tokenizer.spec.imageSize),
+    };
+  }
+  return parts as Record<CountingName, Part>;
+}
+
+function pick<K extends string, V>(record: Readonly<Record<K, V>>, valueOf: (value: V) => number): Record<K, number> {
+  return Object.fromEntries(Object.entries<V>(record).map(([key, value]) => [key, valueOf(value)])) as Record<
+    K,
+    number
+  >;
+}
