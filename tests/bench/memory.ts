@@ -1,0 +1,87 @@
+/** Whether tokenizing grows with the number of images: resident memory over 100,000 generated ones, first and last figure. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { createOnnxEngine } from "../../shared/engine/onnx-engine.ts";
+import { Rng } from "../../shared/rng.ts";
+import { silentReporter } from "../../shared/train/reporter.ts";
+import { tokenizeImages } from "../../pipelines/tokenize.ts";
+import {
+  iterateRecords,
+  loadTokenizer,
+  loadTokenizerTraining,
+  tokenizerConfig,
+  type ImageRecord,
+} from "../../stage1-tokenizer/index.ts";
+import type { Row } from "./bench.ts";
+
+const IMAGES = 100_000;
+const SIDE = 32;
+
+/** Image i: a gradient whose direction and colours depend on i. */
+function record(i: number): ImageRecord {
+  const rng = Rng.fromSeed(i);
+  const slopes = Array.from({ length: 6 }, () => rng.integer(8));
+  return {
+    key: `generated-${i}`,
+    family: String(i),
+    read: () => {
+      const pixels = new Uint8Array(SIDE * SIDE * 3);
+      for (let at = 0; at < pixels.length; at++) {
+        const [channel, x, y] = [at % 3, Math.floor(at / 3) % SIDE, Math.floor(at / 3 / SIDE)];
+        pixels[at] = (x * (slopes[channel] ?? 0) + y * (slopes[channel + 3] ?? 0)) & 255;
+      }
+      return Promise.resolve({ pixels, height: SIDE, width: SIDE, channels: 3 });
+    },
+  };
+}
+
+function* records(report: (done: number) => void): Generator<ImageRecord> {
+  for (let i = 0; i < IMAGES; i++) {
+    report(i);
+    yield record(i);
+  }
+}
+
+export async function memoryOfTokenizing(): Promise<Row> {
+  const directory = await mkdtemp(join(tmpdir(), "tessera-memory-"));
+  try {
+    const { trainTokenizer, publishTokenizer } = await loadTokenizerTraining();
+    const config = tokenizerConfig("cifar32", {
+      hidden: 16,
+      residualHidden: 8,
+      codeDimension: 8,
+      batchSize: 8,
+      steps: 2,
+    });
+    const training = Array.from({ length: 64 }, (_, i) => record(i));
+    const engine = createOnnxEngine({ threads: 2 });
+    const run = await trainTokenizer({ config, training, heldOut: [], engine, seed: 0, reporter: silentReporter });
+    await publishTokenizer(run, { directory: join(directory, "tokenizer") });
+    const tokenizer = await loadTokenizer(join(directory, "tokenizer"), { threads: 2 });
+    const curve: number[] = [];
+    const report = (done: number): void => {
+      if (done % (IMAGES / 20) === 0) curve.push(process.memoryUsage().rss / 2 ** 20);
+    };
+    await tokenizeImages({
+      tokenizer,
+      records: iterateRecords(records(report)),
+      classes: [],
+      from: "generated",
+      directory: join(directory, "tokens"),
+      reporter: silentReporter,
+    });
+    await tokenizer.dispose();
+    process.stderr.write(
+      `resident MB every ${IMAGES / 20} images: ${curve.map((value) => value.toFixed(0)).join(" ")}\n`,
+    );
+    // The first figure is taken once buffers and caches have filled: at 5 % of the images.
+    return {
+      work: "tokenize-memory",
+      figures: { images: IMAGES, "first MB": curve[1] ?? NaN, "last MB": process.memoryUsage().rss / 2 ** 20 },
+    };
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
