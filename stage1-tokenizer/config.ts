@@ -74,8 +74,9 @@ const common = {
 
 export const TOKENIZER_PRESETS = {
   /**
-   * `tessera train-tokenizer --preset emoji64 --source emoji`
-   * Expect at least 25 dB PSNR on held-out emoji and all codes in use after 1,500 steps (about 7 minutes on 2 cores).
+   * `tessera train-tokenizer --preset emoji64 --source emoji --out emoji`
+   * Expect 27 dB PSNR on held-out emoji and all codes in use after 1,400 steps (about 4 minutes on 2 cores). A small codebook decay and a high
+   * rate: at 0.99 and 4e-4 half of the codes fall idle in the first hundred steps, and 300 steps end 1.5 dB lower.
    */
   emoji64: {
     ...common,
@@ -83,9 +84,12 @@ export const TOKENIZER_PRESETS = {
     stride: 2,
     hidden: 64,
     codeDimension: 32,
+    codebookEmaDecay: 0.97,
     batchSize: 16,
-    learningRate: 4e-4,
-    steps: 1500,
+    learningRate: 2e-3,
+    schedule: "warmup-cosine",
+    warmupSteps: 50,
+    steps: 1400,
   },
   /**
    * `tessera train-tokenizer --preset paper128 --source <folder>`
