@@ -6,6 +6,7 @@ import { createProvenance, publishArtifact, type Provenance } from "../shared/ar
 import type { Arrays, PureFunction, Signature } from "../shared/engine/engine.ts";
 import { exportFunction } from "../shared/engine/export.ts";
 import { fingerprintTokenizer } from "../shared/fingerprint.ts";
+import { entryOf } from "../shared/nn/state.ts";
 import { encodeState } from "../shared/train/checkpoint.ts";
 import { gridOf, type TokenizerConfig } from "./config.ts";
 import type { TokenizerFigures } from "./evaluate.ts";
@@ -57,10 +58,8 @@ export function exportGraphs(
 ): { encoder: Uint8Array; decoder: Uint8Array } {
   const { imageSize } = config;
   const [height, width] = gridOf(config);
-  const encode: PureFunction = ({ image, ...weights }) => ({ tokens: imagesToTokens(config, weights, present(image)) });
-  const decode: PureFunction = ({ tokens, ...weights }) => ({
-    image: tokensToImages(config, weights, present(tokens)),
-  });
+  const encode: PureFunction = (inputs) => ({ tokens: imagesToTokens(config, inputs, entryOf(inputs, "image")) });
+  const decode: PureFunction = (inputs) => ({ image: tokensToImages(config, inputs, entryOf(inputs, "tokens")) });
   return {
     encoder: exportFunction(encode, {
       name: "tessera-encoder",
@@ -77,11 +76,6 @@ export function exportGraphs(
       weights: state,
     }),
   };
-}
-
-function present<T>(value: T | undefined): T {
-  if (value === undefined) throw new Error("A traced function was called without its input.");
-  return value;
 }
 
 function modelCard({ config, figures }: TrainedTokenizer, fingerprint: string): string {

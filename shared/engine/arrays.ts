@@ -1,13 +1,12 @@
 /** Checks at the engines' door: every array of a signature present, nothing else, each of its length and storage. */
 import { badInput, invariant } from "../errors.ts";
+import { sizeOf } from "../records.ts";
 import type { ArraySpec, Arrays, NumericArray, Signature, Tensors } from "./engine.ts";
-
-export const elementCount = (spec: ArraySpec): number => spec.shape.reduce((size, dim) => size * dim, 1);
 
 const STORAGE = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array } as const;
 
 /** An array of zeros for `spec`. */
-export const zerosOf = (spec: ArraySpec): NumericArray => new STORAGE[spec.dtype](elementCount(spec));
+export const zerosOf = (spec: ArraySpec): NumericArray => new STORAGE[spec.dtype](sizeOf(spec.shape));
 
 /** @throws bad-input naming the array that is missing, unknown, of another length or another storage type. */
 export function checkArrays(arrays: Arrays, signature: Signature, where: string): void {
@@ -19,7 +18,7 @@ export function checkArrays(arrays: Arrays, signature: Signature, where: string)
     const array = arrays[name];
     const expected = `${spec.dtype} [${spec.shape.join(", ")}]`;
     if (array === undefined) throw badInput({ what: `array "${name}" is missing`, where, expected });
-    if (!(array instanceof STORAGE[spec.dtype]) || array.length !== elementCount(spec)) {
+    if (!(array instanceof STORAGE[spec.dtype]) || array.length !== sizeOf(spec.shape)) {
       const got = `${array.constructor.name} of length ${array.length}`;
       throw badInput({ what: `array "${name}" does not fit its signature`, where, expected, got });
     }
@@ -34,18 +33,4 @@ export function checkUpdate(next: Tensors, spec: Signature): void {
   }
   const extra = Object.keys(next).filter((name) => spec[name] === undefined);
   invariant(extra.length === 0, `update returned unknown state ${extra.join(", ")}`);
-}
-
-/** `prefix/name` → array, and back: how records share one flat name space. */
-export function prefixed<T>(prefix: string, record: Readonly<Record<string, T>>): Record<string, T> {
-  return Object.fromEntries(Object.entries(record).map(([name, value]) => [`${prefix}/${name}`, value]));
-}
-
-export function unprefixed<T>(prefix: string, record: Readonly<Record<string, T>>): Record<string, T> {
-  const start = `${prefix}/`;
-  return Object.fromEntries(
-    Object.entries(record).flatMap(([name, value]) =>
-      name.startsWith(start) ? [[name.slice(start.length), value] as const] : [],
-    ),
-  );
 }

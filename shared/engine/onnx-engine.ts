@@ -8,7 +8,8 @@ import { encodeModel } from "../onnx/write.ts";
 import { createSession, type OnnxSession, type SessionOptions, type TensorValue } from "../onnx/session.ts";
 import type { OnnxType } from "../onnx/model.ts";
 import { invariant } from "../errors.ts";
-import { checkArrays, checkUpdate, prefixed, unprefixed } from "./arrays.ts";
+import { group, prefix } from "../records.ts";
+import { checkArrays, checkUpdate } from "./arrays.ts";
 import type {
   Arrays,
   Compiled,
@@ -28,7 +29,7 @@ const OUTPUT = "next";
 /** Traces `fn` and compiles the graph. Shapes are baked in: the runtime plans memory ahead for them. */
 async function compileGraph(fn: PureFunction, inputs: Signature, options: SessionOptions): Promise<OnnxSession> {
   const model = toOnnx(
-    trace((tensors) => prefixed(OUTPUT, fn(tensors)), { inputs }),
+    trace((tensors) => prefix(fn(tensors), OUTPUT), { inputs }),
     { name: "tessera" },
   );
   return createSession(encodeModel(model), options);
@@ -48,7 +49,7 @@ async function run(session: OnnxSession, arrays: Arrays, signature: Signature): 
   const known = new Set(session.inputs.map(({ name }) => name));
   const feeds = Object.entries(toFeeds(arrays, signature)).filter(([name]) => known.has(name));
   const outputs = await session.run(Object.fromEntries(feeds));
-  const entries = Object.entries(unprefixed(OUTPUT, outputs)).map(([name, { data }]) => {
+  const entries = Object.entries(group(outputs, OUTPUT)).map(([name, { data }]) => {
     invariant(!(data instanceof BigInt64Array), `output ${name} is int64`);
     return [name, data] as const;
   });
@@ -116,21 +117,21 @@ class OnnxTrainer implements Trainer {
     const { step, spec, batch, values } = definition;
     checkArrays(values, spec, "initial state");
     const fused: PureFunction = (inputs) => {
-      const state = unprefixed(STATE, inputs);
-      const { gradients, statistics, metrics } = step.gradients(state, unprefixed(BATCH, inputs));
+      const state = group(inputs, STATE);
+      const { gradients, statistics, metrics } = step.gradients(state, group(inputs, BATCH));
       const next = step.update(state, gradients, statistics);
       checkUpdate(next, spec);
-      return { ...prefixed(STATE, next), ...prefixed(METRIC, metrics) };
+      return { ...prefix(next, STATE), ...prefix(metrics, METRIC) };
     };
-    const session = await compileGraph(fused, { ...prefixed(STATE, spec), ...prefixed(BATCH, batch) }, options);
+    const session = await compileGraph(fused, { ...prefix(spec, STATE), ...prefix(batch, BATCH) }, options);
     return new OnnxTrainer(definition, session, options);
   }
 
   async step(batch: Arrays): Promise<Arrays> {
     checkArrays(batch, this.#batch, "batch");
     const outputs = await run(this.#fused, this.#inputs(batch), this.#signature());
-    this.#state = unprefixed(STATE, outputs);
-    return unprefixed(METRIC, outputs);
+    this.#state = group(outputs, STATE);
+    return group(outputs, METRIC);
   }
 
   async gradients(batch: Arrays): Promise<{ gradients: Arrays; statistics: Arrays; metrics: Arrays }> {
@@ -138,21 +139,21 @@ class OnnxTrainer implements Trainer {
     const { gradients: session } = await this.#compileHalves();
     const outputs = await run(session, this.#inputs(batch), this.#signature());
     return {
-      gradients: unprefixed(GRADIENT, outputs),
-      statistics: unprefixed(STATISTIC, outputs),
-      metrics: unprefixed(METRIC, outputs),
+      gradients: group(outputs, GRADIENT),
+      statistics: group(outputs, STATISTIC),
+      metrics: group(outputs, METRIC),
     };
   }
 
   async update(gradients: Arrays, statistics: Arrays): Promise<void> {
     const { update, updateSpec } = await this.#compileHalves();
     const inputs = {
-      ...prefixed(STATE, this.#state),
-      ...prefixed(GRADIENT, gradients),
-      ...prefixed(STATISTIC, statistics),
+      ...prefix(this.#state, STATE),
+      ...prefix(gradients, GRADIENT),
+      ...prefix(statistics, STATISTIC),
     };
     checkArrays(inputs, updateSpec, "update");
-    this.#state = unprefixed(STATE, await run(update, inputs, updateSpec));
+    this.#state = group(await run(update, inputs, updateSpec), STATE);
   }
 
   state(): Promise<Arrays> {
@@ -175,38 +176,31 @@ class OnnxTrainer implements Trainer {
   }
 
   #inputs(batch: Arrays): Arrays {
-    return { ...prefixed(STATE, this.#state), ...prefixed(BATCH, batch) };
+    return { ...prefix(this.#state, STATE), ...prefix(batch, BATCH) };
   }
 
   #signature(): Signature {
-    return { ...prefixed(STATE, this.#spec), ...prefixed(BATCH, this.#batch) };
+    return { ...prefix(this.#spec, STATE), ...prefix(this.#batch, BATCH) };
   }
 
   async #compileHalves(): Promise<Halves> {
     if (this.#halves !== undefined) return this.#halves;
     const shapes: Record<string, Signature[string]> = {};
     const first: PureFunction = (inputs) => {
-      const { gradients, statistics, metrics } = this.#step.gradients(
-        unprefixed(STATE, inputs),
-        unprefixed(BATCH, inputs),
-      );
-      const named = { ...prefixed(GRADIENT, gradients), ...prefixed(STATISTIC, statistics) };
+      const { gradients, statistics, metrics } = this.#step.gradients(group(inputs, STATE), group(inputs, BATCH));
+      const named = { ...prefix(gradients, GRADIENT), ...prefix(statistics, STATISTIC) };
       for (const [name, tensor] of Object.entries(named)) {
         shapes[name] = { shape: tensor.shape, dtype: tensor.dtype === "float32" ? "float32" : "int32" };
       }
-      return { ...named, ...prefixed(METRIC, metrics) };
+      return { ...named, ...prefix(metrics, METRIC) };
     };
     const gradients = await compileGraph(first, this.#signature(), this.#options);
     const second: PureFunction = (inputs) => {
-      const next = this.#step.update(
-        unprefixed(STATE, inputs),
-        unprefixed(GRADIENT, inputs),
-        unprefixed(STATISTIC, inputs),
-      );
+      const next = this.#step.update(group(inputs, STATE), group(inputs, GRADIENT), group(inputs, STATISTIC));
       checkUpdate(next, this.#spec);
-      return prefixed(STATE, next);
+      return prefix(next, STATE);
     };
-    const updateSpec = { ...prefixed(STATE, this.#spec), ...shapes };
+    const updateSpec = { ...prefix(this.#spec, STATE), ...shapes };
     const update = await compileGraph(second, updateSpec, this.#options);
     this.#halves = { gradients, update, updateSpec };
     return this.#halves;

@@ -6,6 +6,9 @@
 import type { ArraySpec, Arrays, NumericArray, Signature } from "../engine/engine.ts";
 import type { Rng } from "../rng.ts";
 import { invariant } from "../errors.ts";
+import { group, prefix, sizeOf, stripPrefix } from "../records.ts";
+
+export { group, prefix, sizeOf };
 
 /** Initial state (or a part of it) as an `Engine` takes it: shapes and values under the same names. */
 export interface InitialState {
@@ -35,9 +38,6 @@ export const normal =
   (rng: Rng): number =>
     deviation * rng.normal();
 
-/** Number of elements of a shape; 1 for a scalar. */
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, side) => product * side, 1);
-
 /**
  * Draws every weight from `rng.fork(name)`, so that adding a layer leaves the others' first values as they were.
  * @returns float32 entries under the weights' bare names
@@ -61,26 +61,9 @@ export function zerosLike(signature: Signature): InitialState {
   };
 }
 
-/** The entries of `<name>/…`, without the prefix: `group(state, "weight")`. */
-export function group<T>(record: Readonly<Record<string, T>>, name: string): Record<string, T> {
-  return inside(record, `${name}/`);
-}
-
-/** The inverse of `group`: every key becomes `<name>/<key>`. */
-export function prefix<T>(record: Readonly<Record<string, T>>, name: string): Record<string, T> {
-  return Object.fromEntries(Object.entries(record).map(([key, value]) => [`${name}/${key}`, value]));
-}
-
 /** The weights of one layer or block, without its dotted prefix: `layer(weights, "encoder.conv1").kernel`. */
 export function layer<T>(weights: Readonly<Record<string, T>>, name: string): Record<string, T> {
-  return inside(weights, `${name}.`);
-}
-
-function inside<T>(record: Readonly<Record<string, T>>, start: string): Record<string, T> {
-  const entries: [string, T][] = [];
-  for (const [key, value] of Object.entries(record))
-    if (key.startsWith(start)) entries.push([key.slice(start.length), value]);
-  return Object.fromEntries(entries);
+  return stripPrefix(weights, `${name}.`);
 }
 
 /** `prefix` for initial state: spec and values alike. */

@@ -2,9 +2,10 @@
  * Judges whether an `OnnxModel` is one that Tessera publishes: a well-formed graph of standard operators with finite weights.
  * Knows neither bytes nor a runtime, and does not infer the shapes between the nodes.
  */
+import { sizeOf } from "../records.ts";
 import { mismatch } from "../errors.ts";
 import type { ErrorSentence, TesseraError } from "../errors.ts";
-import { elementCount, ONNX_TYPES, STANDARD_OPSET } from "./model.ts";
+import { ONNX_TYPES, STANDARD_OPSET } from "./model.ts";
 import type { Attribute, Initializer, OnnxModel, OnnxNode, ValueInfo } from "./model.ts";
 import { STANDARD_OPERATORS } from "./operators.ts";
 
@@ -127,7 +128,7 @@ function checkAttribute(attribute: Attribute, where: string): void {
 
 function checkTensor({ type, shape, data }: Omit<Initializer, "name">, where: string): void {
   if (!Object.hasOwn(ONNX_TYPES, type)) throw broken({ what: "unknown type", where, got: type });
-  const length = elementCount(shape) * ONNX_TYPES[type].bytes;
+  const length = sizeOf(shape) * ONNX_TYPES[type].bytes;
   if (!shape.every((size) => Number.isSafeInteger(size) && size >= 0) || data.byteLength !== length) {
     const expected = `${length} bytes for ${type} [${shape.join(", ")}]`;
     throw broken({ what: "data does not fill the shape", where, expected, got: `${data.byteLength}` });

@@ -77,8 +77,3 @@ const TYPE_OF_CODE = new Map(Object.entries(ONNX_TYPES).map(([name, { code }]) =
 export function typeOfCode(code: number): OnnxType | undefined {
   return TYPE_OF_CODE.get(code);
 }
-
-/** Number of elements of `shape`; 1 for a scalar. */
-export function elementCount(shape: readonly number[]): number {
-  return shape.reduce((product, size) => product * size, 1);
-}

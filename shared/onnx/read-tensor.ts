@@ -2,9 +2,10 @@
  * Reads one tensor of an `.onnx` file into little-endian bytes, whichever of the format's fields holds its elements. Knows no graph.
  * Nothing is allocated before the number of stored elements is known to be the shape's.
  */
+import { sizeOf } from "../records.ts";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 
-import { elementCount, ONNX_TYPES, typeOfCode } from "./model.ts";
+import { ONNX_TYPES, typeOfCode } from "./model.ts";
 import type { Initializer, OnnxType } from "./model.ts";
 import { TensorField } from "./schema.ts";
 import type { Wire } from "./wire.ts";
@@ -51,7 +52,7 @@ interface Stored {
 }
 
 function elements(wire: Wire, { type, shape, raw, floats, narrow, wide }: Stored): Uint8Array {
-  const count = elementCount(shape);
+  const count = sizeOf(shape);
   const length = count * ONNX_TYPES[type].bytes;
   const typed = type === "float32" ? floats : type === "int64" ? wide : narrow;
   if (floats.byteLength + narrow.byteLength + wide.byteLength !== typed.byteLength) {

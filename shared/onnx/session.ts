@@ -5,8 +5,8 @@
  * What the runtime does: `run` computes synchronously behind a `setImmediate` and so blocks the event loop for its length; inputs are
  * used where they lie (views too) and must not change until `run` resolves; outputs are fresh arrays.
  */
+import { sizeOf } from "../records.ts";
 import { failure, mismatch, TesseraError } from "../errors.ts";
-import { elementCount } from "./model.ts";
 import type { Dim, OnnxType, ValueInfo } from "./model.ts";
 import { encodeModel } from "./write.ts";
 
@@ -179,7 +179,7 @@ function checkFeed({ name, type, shape }: ValueInfo, feed: TensorValue, sizes: M
     }
     sizes.set(dim, size);
   }
-  const count = elementCount(feed.shape);
+  const count = sizeOf(feed.shape);
   if (feed.data.length !== count) {
     const expected = `${count} elements for shape ${bracketed(feed.shape)}`;
     throw mismatch({ what: "wrong length", where, expected, got: `${feed.data.length}` });

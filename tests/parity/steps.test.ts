@@ -21,7 +21,14 @@ interface Case {
 
 function tokenizerCase(quantizer: "vq" | "vq-ema", stride: number): Case {
   const size = { imageSize: 16, stride, hidden: 8, residualHidden: 4, codebookSize: 7, codeDimension: 4, batchSize: 2 };
-  const config = tokenizerConfig("emoji64", { ...size, quantizer, schedule: "warmup-cosine", warmupSteps: 2, steps: 9, weightEmaDecay: 0.9 });
+  const config = tokenizerConfig("emoji64", {
+    ...size,
+    quantizer,
+    schedule: "warmup-cosine",
+    warmupSteps: 2,
+    steps: 9,
+    weightEmaDecay: 0.9,
+  });
   const rng = Rng.fromSeed(3);
   const { spec, draw } = tokenizerBatch(config);
   return {
@@ -36,7 +43,16 @@ function tokenizerCase(quantizer: "vq" | "vq-ema", stride: number): Case {
 }
 
 function priorCase(objective: "causal" | "masked", overrides: object = {}): Case {
-  const size = { width: 16, layers: 2, heads: 2, feedForward: 24, codebookSize: 7, grid: [4, 4], classes: 3, batchSize: 2 };
+  const size = {
+    width: 16,
+    layers: 2,
+    heads: 2,
+    feedForward: 24,
+    codebookSize: 7,
+    grid: [4, 4],
+    classes: 3,
+    batchSize: 2,
+  };
   const config = priorConfig("emoji-small", { objective, ...size, steps: 9, warmupSteps: 2, ...overrides });
   const rng = Rng.fromSeed(5);
   const { spec, prepare } = priorBatch(config);
@@ -100,7 +116,10 @@ describe.each(CASES)("%s", (_name, create) => {
 
   it("comes to the same state in halves as fused", async () => {
     const [onnx, oracle] = await onBoth(async (engine, { step, state, spec, batch }) => {
-      const [fused, halved] = [await engine.createTrainer(step, state, spec), await engine.createTrainer(step, state, spec)];
+      const [fused, halved] = [
+        await engine.createTrainer(step, state, spec),
+        await engine.createTrainer(step, state, spec),
+      ];
       await fused.step(batch(0));
       const { gradients, statistics } = await halved.gradients(batch(0));
       await halved.update(gradients, statistics);
@@ -115,7 +134,10 @@ describe.each(CASES)("%s", (_name, create) => {
   it("continues from a loaded state bit for bit", async () => {
     const { step, state, spec, batch } = create();
     const engine = engines[0] as Engine;
-    const [first, second] = [await engine.createTrainer(step, state, spec), await engine.createTrainer(step, state, spec)];
+    const [first, second] = [
+      await engine.createTrainer(step, state, spec),
+      await engine.createTrainer(step, state, spec),
+    ];
     await first.step(batch(0));
     await second.load(await first.state());
     await first.step(batch(1));

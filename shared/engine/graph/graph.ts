@@ -38,7 +38,6 @@ export interface Graph {
   readonly symbols: ReadonlyMap<number, string>;
 }
 
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((size, dim) => size * dim, 1);
 export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
   a.length === b.length && a.every((dim, i) => dim === b[i]);
 

@@ -1,6 +1,16 @@
 /** Writes a graph down as an ONNX model: names values, turns constants into initializers and open sizes into `Shape` look-ups. */
-import type { Dim, Initializer, OnnxModel, OnnxNode, OnnxType, ValueInfo } from "../../onnx/model.ts";
-import { sizeOf, type ConstantData, type Graph, type Node, type Value } from "./graph.ts";
+import {
+  STANDARD_IR,
+  STANDARD_OPSET,
+  type Dim,
+  type Initializer,
+  type OnnxModel,
+  type OnnxNode,
+  type OnnxType,
+  type ValueInfo,
+} from "../../onnx/model.ts";
+import { type ConstantData, type Graph, type Node, type Value } from "./graph.ts";
+import { sizeOf } from "../../records.ts";
 import { allocate } from "./passes/fold-constants.ts";
 import { expressSize, nameSize, type SizeExpression } from "./symbols.ts";
 
@@ -43,8 +53,8 @@ class ModelWriter {
     for (const [name, value] of aliases) this.#emit("Identity", [this.#nameOf(value)], name);
     return {
       ...options,
-      irVersion: 8,
-      opsets: { "": 17 },
+      irVersion: STANDARD_IR,
+      opsets: { "": STANDARD_OPSET },
       producer: "tessera",
       inputs: Object.entries(inputs).map(([name, value]) => this.#info(name, value)),
       outputs: Object.entries(outputs).map(([name, value]) => this.#info(name, value)),

@@ -1,9 +1,10 @@
 /** Small models, and arbitrary ones, for the tests of shared/onnx. Knows no runtime. */
+import { sizeOf } from "../../../shared/records.ts";
 import { spawnSync } from "node:child_process";
 
 import fc from "fast-check";
 
-import { elementCount, ONNX_TYPES } from "../../../shared/onnx/model.ts";
+import { ONNX_TYPES } from "../../../shared/onnx/model.ts";
 import type { Attribute, Initializer, OnnxModel, OnnxNode, OnnxType, ValueInfo } from "../../../shared/onnx/model.ts";
 
 /** The bytes of a typed array, as an initializer holds them. */
@@ -66,7 +67,7 @@ const size = fc.nat({ max: 3 });
 const tensor: fc.Arbitrary<Omit<Initializer, "name">> = fc
   .record({ type, shape: fc.array(size, { maxLength: 3 }) })
   .chain(({ type: of, shape }) => {
-    const length = elementCount(shape) * ONNX_TYPES[of].bytes;
+    const length = sizeOf(shape) * ONNX_TYPES[of].bytes;
     return fc.uint8Array({ minLength: length, maxLength: length }).map((data) => ({ type: of, shape, data }));
   });
 

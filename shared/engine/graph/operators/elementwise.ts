@@ -1,9 +1,6 @@
 /** One function per elementwise ONNX operator (opset 17): shapes broadcast as in NumPy. */
 import { float, int, type GraphBuilder, type Value } from "../graph.ts";
-import type { OnnxType } from "../../../onnx/model.ts";
-
-/** ONNX code of each type, as `Cast` wants it. */
-export const TYPE_CODES: Readonly<Record<OnnxType, number>> = { float32: 1, uint8: 2, int32: 6, int64: 7, bool: 9 };
+import { ONNX_TYPES, type OnnxType } from "../../../onnx/model.ts";
 
 export function broadcastShapes(a: readonly number[], b: readonly number[]): number[] {
   const rank = Math.max(a.length, b.length);
@@ -54,7 +51,7 @@ export const where = (g: GraphBuilder, condition: Value, a: Value, b: Value): Va
   });
 
 export const cast = (g: GraphBuilder, x: Value, type: OnnxType): Value =>
-  x.type === type ? x : g.node("Cast", [x], { type, shape: x.shape }, { to: int(TYPE_CODES[type]) });
+  x.type === type ? x : g.node("Cast", [x], { type, shape: x.shape }, { to: int(ONNX_TYPES[type].code) });
 
 export const clip = (g: GraphBuilder, x: Value, min: number, max: number): Value =>
   g.node("Clip", [x, g.uniform(min, [], x.type), g.uniform(max, [], x.type)], x);

@@ -1,5 +1,6 @@
 /** One function per ONNX operator that moves elements without computing on them. */
-import { int, ints, sameShape, sizeOf, type GraphBuilder, type Value } from "../graph.ts";
+import { int, ints, sameShape, type GraphBuilder, type Value } from "../graph.ts";
+import { sizeOf } from "../../../records.ts";
 
 export function reshape(g: GraphBuilder, x: Value, shape: readonly number[]): Value {
   if (sameShape(x.shape, shape)) return x;

@@ -1,13 +1,6 @@
 /** Computes small nodes whose inputs are all constants: rotary tables, permuted shapes, scalars. */
-import {
-  sizeOf,
-  type Constant,
-  type ConstantData,
-  type Graph,
-  type GraphBuilder,
-  type Node,
-  type Value,
-} from "../graph.ts";
+import { type Constant, type ConstantData, type Graph, type GraphBuilder, type Node, type Value } from "../graph.ts";
+import { sizeOf } from "../../../records.ts";
 import { binaryFunction, unaryFunction } from "../arithmetic.ts";
 import { rewrite } from "../rewrite.ts";
 import type { OnnxType } from "../../../onnx/model.ts";

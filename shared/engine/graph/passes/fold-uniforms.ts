@@ -2,7 +2,8 @@
  * Algebra on uniform constants and on broadcasts. The gradient of a mean is `dy · ones(shape) / n`; after this pass it is one
  * scalar, and the tensor it multiplies is read once.
  */
-import { sameShape, sizeOf, type Graph, type GraphBuilder, type Node, type Value } from "../graph.ts";
+import { sameShape, type Graph, type GraphBuilder, type Node, type Value } from "../graph.ts";
+import { sizeOf } from "../../../records.ts";
 import { binaryFunction, unaryFunction } from "../arithmetic.ts";
 import { expand } from "../operators/shape.ts";
 import { rewrite } from "../rewrite.ts";

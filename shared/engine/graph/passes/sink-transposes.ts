@@ -3,7 +3,8 @@
  * transposes; this pass carries them forward as views past everything that does not care, so that between two convolutions
  * they meet and cancel.
  */
-import { sizeOf, type Graph, type GraphBuilder, type Node, type Value } from "../graph.ts";
+import { type Graph, type GraphBuilder, type Node, type Value } from "../graph.ts";
+import { sizeOf } from "../../../records.ts";
 import { BINARY, COMPARISON, UNARY } from "../operators/elementwise.ts";
 import { concat, pad, reshape, slice, transpose } from "../operators/shape.ts";
 import { reduce, type Reduction } from "../operators/reduce.ts";

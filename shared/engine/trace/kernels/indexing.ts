@@ -2,7 +2,7 @@
 import { gather, oneHot } from "../../graph/operators/indexing.ts";
 import { matMul, swapLast } from "../../graph/operators/linear.ts";
 import { reshape } from "../../graph/operators/shape.ts";
-import { sizeOf } from "../../graph/graph.ts";
+import { sizeOf } from "../../../records.ts";
 import type { tf } from "../../tf.ts";
 import { kernel, type TraceKernel } from "../kernel.ts";
 

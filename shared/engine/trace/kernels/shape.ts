@@ -1,6 +1,7 @@
 /** Kernels that move elements. */
 import { concat, expand, pad, reshape, reverse, slice, tile, transpose } from "../../graph/operators/shape.ts";
-import { sizeOf, type Value } from "../../graph/graph.ts";
+import { type Value } from "../../graph/graph.ts";
+import { sizeOf } from "../../../records.ts";
 import { tf } from "../../tf.ts";
 import { kernel, type TraceKernel } from "../kernel.ts";
 
