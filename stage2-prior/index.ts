@@ -7,8 +7,8 @@ export { COUNTING_PRIORS } from "./baselines/index.ts";
 export { PRIOR_PRESETS, priorConfig, type PriorConfig, type PriorPreset } from "./config.ts";
 export type { PublishPriorOptions, TrainedPrior } from "./export.ts";
 export { MASK_SCHEDULES, maskSchedule } from "./mask-schedule.ts";
-export { loadPrior, type Prior, type PriorSpec, type SampleRequest } from "./prior.ts";
-export { OBJECTIVES, type ObjectiveName } from "./signature.ts";
+export { loadPrior, type Prior, type SampleRequest } from "./prior.ts";
+export { OBJECTIVES, type ObjectiveName, type PriorSpec } from "./signature.ts";
 export type { PriorRun, TrainPriorOptions } from "./train.ts";
 
 /** The training half, loaded on demand. */

@@ -5,8 +5,7 @@ import type { Manifest } from "../shared/artifact.ts";
 import { parseConfig } from "../shared/config.ts";
 import { badInput } from "../shared/errors.ts";
 import { MASK_SCHEDULES } from "./mask-schedule.ts";
-import type { PriorSpec } from "./prior.ts";
-import { OBJECTIVES, type PriorShape } from "./signature.ts";
+import { OBJECTIVES, type PriorShape, type PriorSpec } from "./signature.ts";
 
 const size = z
   .int()

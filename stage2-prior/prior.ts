@@ -11,12 +11,7 @@ import { maskSchedule } from "./mask-schedule.ts";
 import { createCausalNetwork, createMaskedNetwork, type CausalSessions } from "./networks.ts";
 import { sampleCausal } from "./sample/causal.ts";
 import { sampleMaskgit } from "./sample/maskgit.ts";
-import { GRAPH_FILE, type PriorShape } from "./signature.ts";
-
-export interface PriorSpec extends PriorShape {
-  /** Of the tokenizer whose tokens it learnt. */
-  readonly fingerprint: string;
-}
+import { GRAPH_FILE, type PriorSpec } from "./signature.ts";
 
 export interface SampleRequest {
   readonly count: number;

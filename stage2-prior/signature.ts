@@ -25,3 +25,8 @@ export interface PriorShape {
   readonly classes: readonly string[];
   readonly maskSchedule: string;
 }
+
+export interface PriorSpec extends PriorShape {
+  /** Of the tokenizer whose tokens it learnt. */
+  readonly fingerprint: string;
+}

@@ -9,7 +9,7 @@ import type { Tensors } from "../engine/engine.ts";
 export function stopGradient<T extends tf.Tensor>(x: T): T {
   const engine = tf.engine();
   engine.backend.incRef(x.dataId);
-  return engine.makeTensorFromDataId(x.dataId, x.shape, x.dtype, engine.backend) as T;
+  return engine.makeTensorFromTensorInfo(x, engine.backend) as T;
 }
 
 /**

@@ -2,6 +2,7 @@
  * The embedded data set: every drawing of Twemoji (graphics © Twitter and contributors, CC-BY 4.0), labelled with its Unicode
  * group. Knows no pixel size: records are SVG files.
  */
+import { readFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -56,7 +57,7 @@ function lookupKey(points: readonly string[]): string {
 
 /** Code points (hexadecimal, joined by "-", as `lookupKey` leaves them) → group, in Unicode's order of groups. */
 function readGroups(): ReadonlyMap<string, string> {
-  const data = UnicodeData.parse(require(resolvePackage("unicode-emoji-json/data-by-emoji.json")));
+  const data = UnicodeData.parse(JSON.parse(readFileSync(resolvePackage("unicode-emoji-json/data-by-emoji.json"), "utf8")));
   return new Map(
     Object.entries(data).map(([emoji, { group }]) => [
       lookupKey(Array.from(emoji, (character) => (character.codePointAt(0) ?? 0).toString(16))),

@@ -70,7 +70,7 @@ export function forwardCached(
   const [count = 0, length = 0] = input.ids.shape;
   const start = input.past[0]?.keys.shape[0] ?? 0;
   const angles = anglesAt(size, start, length);
-  const positions = tf.slice(tf.range(0, size.grid[0] * size.grid[1]), [start], [length]) as tf.Tensor1D;
+  const positions = tf.slice(tf.range(0, size.grid[0] * size.grid[1]), [start], [length]);
   const visible = laterHidden(positions); // [T, T]
   const present: AttentionCache[] = [];
   let x = embed(weights, input, size, { start, length }); // [N, T, M]
@@ -105,7 +105,7 @@ function embed(
 
 /** Rows of a table [R, M] at integer indices [..]: [.., M]. */
 function rowsOf(table: tf.Tensor, indices: tf.Tensor): tf.Tensor {
-  const flat = tf.reshape(indices, [-1]) as tf.Tensor1D;
+  const flat = tf.reshape(indices, [indices.size]);
   return tf.reshape(tf.gather(table as tf.Tensor2D, flat), [...indices.shape, table.shape[1] ?? 0]);
 }
 

@@ -4,15 +4,8 @@
  */
 import { describePeer, runPeer } from "./peer.ts";
 import { memoryOfTokenizing } from "./memory.ts";
+import type { Row } from "./row.ts";
 import { causalStep, tokenizerStep } from "./steps.ts";
-
-export interface Row {
-  readonly work: string;
-  /** Named figures with their units in the name. */
-  readonly figures: Readonly<Record<string, number>>;
-  /** Ours over the peer's speed; absent where there is no peer. */
-  readonly ratio?: number;
-}
 
 const WORKS: Readonly<Record<string, () => Promise<Row>>> = {
   vqvae: () => besidePeer("vqvae-train", "vqvae", tokenizerStep, "ms"),

@@ -14,7 +14,7 @@ import {
   tokenizerConfig,
   type ImageRecord,
 } from "../../stage1-tokenizer/index.ts";
-import type { Row } from "./bench.ts";
+import type { Row } from "./row.ts";
 
 const IMAGES = 100_000;
 const SIDE = 32;

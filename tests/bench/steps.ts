@@ -45,10 +45,10 @@ export async function causalStep(): Promise<number> {
   const size = { width: 256, layers: 6, heads: 8, feedForward: 704, batchSize: 4, dropout: 0, weightEmaDecay: 0 };
   const config = priorConfig("base", { objective: "causal", codebookSize: 512, grid: [32, 32], classes: 0, ...size });
   const rng = Rng.fromSeed(0);
-  const { spec, prepare } = priorBatch(config);
+  const form = priorBatch(config);
   const tokens = Int32Array.from({ length: 4 * 1024 }, () => rng.integer(512));
-  const batch = prepare({ tokens, labels: new Int32Array(4).fill(-1), keys: [] }, rng, "training");
+  const batch = form.prepare({ tokens, labels: new Int32Array(4).fill(-1), keys: [] }, rng, "training");
   const engine = createOnnxEngine({ threads: THREADS });
-  const trainer = await engine.createTrainer(createPriorStep(config), initialPriorState(config, rng), spec);
+  const trainer = await engine.createTrainer(createPriorStep(config), initialPriorState(config, rng), form.spec);
   return medianMilliseconds(trainer, batch, { warmup: 1, timed: 3 });
 }

@@ -31,7 +31,7 @@ export function expectClose(got: Arrays, reference: Arrays, tolerance = 1e-5): v
 export function randomInputs(signature: Signature, seed = 1, integers = 5): Record<string, NumericArray> {
   const rng = Rng.fromSeed(seed);
   return Object.fromEntries(
-    Object.entries(signature).map(([name, { shape, dtype }]) => {
+    Object.entries(signature).map(([name, { shape, dtype }]): [string, NumericArray] => {
       const draw = rng.fork(name);
       const length = shape.reduce((size, dim) => size * dim, 1);
       if (dtype === "float32") return [name, draw.fill(length, (r) => r.normal())];

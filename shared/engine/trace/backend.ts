@@ -2,7 +2,7 @@
  * A TensorFlow.js backend that computes nothing: a tensor's data is a graph value, a kernel appends nodes. Autodiff, which
  * TensorFlow.js builds out of ordinary ops, is recorded like everything else.
  */
-import type { ConstantData, GraphBuilder, Value } from "../graph/graph.ts";
+import { sameShape, type ConstantData, type GraphBuilder, type Value } from "../graph/graph.ts";
 import { tf } from "../tf.ts";
 import { KERNELS } from "./kernels/index.ts";
 import type { TraceKernel } from "./kernel.ts";
@@ -15,6 +15,7 @@ type DataId = tf.TensorInfo["dataId"];
 export class RecordingBackend extends tf.KernelBackend {
   readonly #builder: GraphBuilder;
   readonly #values = new WeakMap<DataId, Value>();
+  readonly #dense = new WeakMap<ConstantData, Value>();
   #count = 0;
 
   constructor(builder: GraphBuilder) {
@@ -69,9 +70,13 @@ export class RecordingBackend extends tf.KernelBackend {
     }
     const [first = 0] = data;
     const uniform = data.length > 0 && data.every((x) => Object.is(x, first));
-    return uniform
-      ? this.#builder.uniform(first, shape, type)
-      : this.#builder.dense(data.slice() as ConstantData, shape, type);
+    if (uniform) return this.#builder.uniform(first, shape, type);
+    // A function that hands in the same array twice (an attention mask) means the same constant.
+    const known = this.#dense.get(data);
+    if (known?.type === type && sameShape(known.shape, shape)) return known;
+    const value = this.#builder.dense(data, shape, type);
+    this.#dense.set(data, value);
+    return value;
   }
 
   override readSync(): never {

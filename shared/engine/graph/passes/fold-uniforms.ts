@@ -102,7 +102,7 @@ function foldBinary(
   }
   const slim = operands.map((operand, i) => slimOperand(g, operand, operands[1 - i], output, sources));
   if (slim[0] === operands[0] && slim[1] === operands[1]) return undefined;
-  const shapes = slim.map((operand) => operand?.shape ?? []);
+  const shapes = slim.map((operand) => operand.shape);
   // Both operands were broadcasts: compute small, repeat after.
   const full = shapes.some((shape) => sameShape(shape, output.shape));
   const small = g.node(

@@ -49,7 +49,7 @@ export const SHAPE: readonly TraceKernel[] = [
   kernel<"x", tf.SplitVAttrs>("SplitV", (g, { x }, { numOrSizeSplits, axis }) => {
     const at = axisOf(axis, x.shape.length);
     let start = 0;
-    return tf.backend_util.prepareSplitSize({ shape: [...x.shape] } as tf.Tensor, numOrSizeSplits, at).map((size) => {
+    return splitSizes(x.shape[at] ?? 0, numOrSizeSplits).map((size) => {
       start += size;
       return part(g, x, at, start - size, start);
     });
@@ -61,6 +61,13 @@ export const SHAPE: readonly TraceKernel[] = [
     reverse(g, x, tf.util.parseAxisParam(dims, [...x.shape])),
   ),
 ];
+
+/** A number of equal parts, or the parts' sizes, of which one may be −1: what the others leave. */
+function splitSizes(total: number, parts: number | readonly number[]): number[] {
+  if (typeof parts === "number") return Array.from({ length: parts }, () => total / parts);
+  const known = parts.filter((size) => size >= 0).reduce((sum, size) => sum + size, 0);
+  return parts.map((size) => (size < 0 ? total - known : size));
+}
 
 function part(g: Parameters<typeof slice>[0], x: Value, axis: number, start: number, end: number): Value {
   return slice(
