@@ -16,6 +16,8 @@ export default tseslint.config(
       "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_" }],
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
       "@typescript-eslint/consistent-type-imports": "error",
+      // TensorFlow.js hands kernels their attributes untyped; a type parameter is how a kernel says which ones it takes.
+      "@typescript-eslint/no-unnecessary-type-parameters": "off",
       "no-restricted-properties": [
         "error",
         { object: "Math", property: "random", message: "Draw from an Rng (shared/rng.ts)." },

@@ -97,6 +97,8 @@ export const PRIOR_PRESETS = {
     steps: 500,
     learningRate: 2e-3,
     dropout: 0,
+    // MaskGIT's 0.1 is for tokens of 6 bits and more: on these mosaics it makes the network expect a stray token at every tenth position.
+    labelSmoothing: 0,
   },
   /**
    * `tessera train-prior --preset base --objective causal --tokens <set> --out base`

@@ -108,7 +108,7 @@ const transposed =
   (stride: number, pad: number) =>
   (x: tf.Tensor, w: tf.Tensor): tf.Tensor => {
     const [b = 0, h = 0, width = 0] = x.shape;
-    const k = w.shape[0] ?? 0;
+    const [k = 0] = w.shape;
     const size = (n: number): number => (n - 1) * stride - 2 * pad + k;
     return tf.conv2dTranspose(x as tf.Tensor4D, w as tf.Tensor4D, [b, size(h), size(width), w.shape[2] ?? 0], stride, [[0, 0], [pad, pad], [pad, pad], [0, 0]]); // prettier-ignore
   };

@@ -55,14 +55,14 @@ function priorCase(objective: "causal" | "masked", overrides: object = {}): Case
   };
   const config = priorConfig("emoji-small", { objective, ...size, steps: 9, warmupSteps: 2, ...overrides });
   const rng = Rng.fromSeed(5);
-  const { spec, prepare } = priorBatch(config);
+  const form = priorBatch(config);
   return {
     step: createPriorStep(config),
     state: initialPriorState(config, rng.fork("state")),
-    spec,
+    spec: form.spec,
     batch: (step) => {
       const tokens = Int32Array.from({ length: 32 }, (_, i) => rng.fork("token", step, i).integer(7));
-      return prepare({ tokens, labels: Int32Array.of(1, -1), keys: ["a", "b"] }, rng.fork(step), "training");
+      return form.prepare({ tokens, labels: Int32Array.of(1, -1), keys: ["a", "b"] }, rng.fork(step), "training");
     },
   };
 }
