@@ -93,9 +93,9 @@ export const PRIOR_PRESETS = {
     layers: 4,
     heads: 4,
     feedForward: 352,
-    batchSize: 4,
-    steps: 500,
-    learningRate: 2e-3,
+    batchSize: 2,
+    steps: 1200,
+    learningRate: 4e-3,
     dropout: 0,
     // MaskGIT's 0.1 is for tokens of 6 bits and more: on these mosaics it makes the network expect a stray token at every tenth position.
     labelSmoothing: 0,

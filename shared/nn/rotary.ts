@@ -49,11 +49,15 @@ export function rotaryTables(grid: readonly [height: number, width: number], hea
  * @param x [N, T, H, Dh] @param angles cosines and sines [T, 1, Dh/2]
  */
 export function rotate(x: tf.Tensor, angles: { readonly cos: tf.Tensor; readonly sin: tf.Tensor }): tf.Tensor {
-  const turn = tf.customGrad((input) => ({
-    value: turned(input as tf.Tensor, angles.cos, angles.sin),
-    // The transpose of a rotation is the rotation back.
-    gradFunc: (dy: tf.Tensor) => [turned(dy, angles.cos, tf.neg(angles.sin))],
-  }));
+  const turn = tf.customGrad((input, save) => {
+    // Kept by name: the gradient runs after the scope in which a caller made the angles.
+    (save as tf.GradSaveFunc)([angles.cos, angles.sin]);
+    const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]): tf.Tensor[] => {
+      const [cos, sin] = saved as [tf.Tensor, tf.Tensor];
+      return [turned(dy, cos, tf.neg(sin))]; // the transpose of a rotation is the rotation back
+    };
+    return { value: turned(input as tf.Tensor, angles.cos, angles.sin), gradFunc };
+  });
   return turn(x);
 }
 

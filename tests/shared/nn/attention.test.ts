@@ -1,0 +1,118 @@
+import { beforeAll, describe, expect, test } from "vitest";
+import { tf } from "../../../shared/engine/tf.ts";
+import { attention, cachedAttention, laterHidden } from "../../../shared/nn/attention.ts";
+import {
+  expectFiniteDifferences,
+  expectSameFunction,
+  expectTensorsClose,
+  gradientsOf,
+  noise,
+  numbers,
+} from "./tensors.ts";
+
+beforeAll(async () => {
+  await tf.setBackend("cpu");
+});
+
+/** softmax(QKᵀ + mask)·V in one piece, differentiated by the library. */
+function plain(causal: boolean): (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) => tf.Tensor {
+  return (q, k, v) => {
+    const length = q.shape[2] ?? 0;
+    const scores = tf.matMul(q, k, false, true);
+    const later = Float32Array.from({ length: length * length }, (_, i) =>
+      i % length > Math.floor(i / length) ? -1e9 : 0,
+    );
+    return tf.matMul(tf.softmax(causal ? tf.add(scores, tf.tensor(later, [length, length])) : scores), v);
+  };
+}
+const inputs = (shape: readonly number[]): [tf.Tensor, tf.Tensor, tf.Tensor] => [
+  noise(shape, 1),
+  noise(shape, 2),
+  noise(shape, 3),
+];
+const wrapped = (causal: boolean) => (q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) => attention(q, k, v, { causal });
+
+describe.each([true, false])("causal: %o", (causal) => {
+  // 128 queries are a block: one short one, one full, one and a bit, two and a bit.
+  test.each([1, 5, 128, 129, 260])(
+    "values and gradients over %d positions are those of one unblocked product",
+    (length) => {
+      expectSameFunction(wrapped(causal), plain(causal), inputs([2, 2, length, 4]));
+    },
+  );
+
+  test("gradients agree with finite differences across a block's edge", () => {
+    expectFiniteDifferences(wrapped(causal), inputs([1, 1, 131, 4]));
+  });
+
+  test("leaks no tensor", () => {
+    const qkv = inputs([1, 2, 130, 4]);
+    const before = tf.memory().numTensors;
+    tf.tidy(() => {
+      gradientsOf((q, k, v) => attention(q as tf.Tensor, k as tf.Tensor, v as tf.Tensor, { causal }), qkv);
+    });
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test("scores of hundreds stay finite", () => {
+    const [q, k, v] = inputs([1, 1, 6, 4]);
+    expect(numbers(attention(tf.mul(q, 300), k, v, { causal })).every(Number.isFinite)).toBe(true);
+  });
+});
+
+test.each([3, 127, 128, 140])(
+  "a changed key and value at %d changes no earlier output and some later one",
+  (changed) => {
+    const [q, k, v] = inputs([1, 1, 150, 4]);
+    const bump = tf.tensor(
+      Float32Array.from({ length: 600 }, (_, i) => (Math.floor(i / 4) === changed ? 5 : 0)),
+      [1, 1, 150, 4],
+    );
+    const before = numbers(attention(q, k, v, { causal: true }));
+    const after = numbers(attention(q, tf.add(k, bump), tf.add(v, bump), { causal: true }));
+    expect(after.slice(0, changed * 4)).toEqual(before.slice(0, changed * 4));
+    expect(after.slice(changed * 4)).not.toEqual(before.slice(changed * 4));
+  },
+);
+
+describe("cached", () => {
+  /** Feeds the rows in pieces of the given sizes, appending the new rows to the cache as a caller would. */
+  function inPieces(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, sizes: readonly number[]): tf.Tensor {
+    const timeMajor = (x: tf.Tensor): tf.Tensor => tf.transpose(x, [2, 0, 1, 3]); // [L, N, H, Dh]
+    const [keys, values] = [timeMajor(k), timeMajor(v)];
+    const rows = (x: tf.Tensor, start: number, size: number): tf.Tensor =>
+      tf.slice(x, [start, 0, 0, 0], [size, -1, -1, -1]);
+    let done = 0;
+    const outputs = sizes.map((size) => {
+      const past = { keys: rows(keys, 0, done), values: rows(values, 0, done) };
+      const present = { keys: rows(keys, done, size), values: rows(values, done, size) };
+      const visible = laterHidden(tf.range(done, done + size));
+      const output = cachedAttention(tf.slice(q, [0, 0, done, 0], [-1, -1, size, -1]), past, present, visible);
+      done += size;
+      return output;
+    });
+    return tf.concat(outputs, 2);
+  }
+
+  test.each([{ sizes: [9] }, { sizes: [1, 1, 1, 1, 1, 1, 1, 1, 1] }, { sizes: [4, 5] }, { sizes: [3, 1, 5] }])(
+    "in pieces of $sizes equals the causal pass",
+    ({ sizes }) => {
+      const [q, k, v] = inputs([2, 3, 9, 4]);
+      expectTensorsClose(inPieces(q, k, v, sizes), attention(q, k, v, { causal: true }));
+    },
+  );
+
+  test("new rows see themselves and what came before, wherever they stand", () => {
+    expect(numbers(laterHidden(tf.range(7, 10))).map((value) => value < 0)).toEqual([
+      false,
+      true,
+      true,
+      false,
+      false,
+      true,
+      false,
+      false,
+      false,
+    ]);
+  });
+});
