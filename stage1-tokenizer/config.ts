@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { usageError } from "../shared/errors.ts";
-import { SCHEDULES } from "../shared/nn/schedule-names.ts";
+import { presetWarmup, SCHEDULES } from "../shared/nn/schedule-names.ts";
 
 const positiveInteger = z.int().min(1);
 const fraction = z.number().min(0).lt(1);
@@ -150,7 +150,9 @@ export function tokenizerConfig(name: string, overrides: Readonly<Record<string,
       expected: Object.keys(TOKENIZER_PRESETS).join(", "),
       got: name,
     });
-  return parseTokenizerConfig({ ...TOKENIZER_PRESETS[name], ...overrides }, `tokenizer config (${name})`);
+  const preset = TOKENIZER_PRESETS[name];
+  const warmupSteps = presetWarmup(preset.warmupSteps, overrides["steps"] ?? preset.steps);
+  return parseTokenizerConfig({ ...preset, warmupSteps, ...overrides }, `tokenizer config (${name})`);
 }
 
 /**

@@ -6,7 +6,7 @@ import { z } from "zod";
 
 import { parseConfig } from "../shared/config.ts";
 import { usageError } from "../shared/errors.ts";
-import { SCHEDULES } from "../shared/nn/schedule-names.ts";
+import { presetWarmup, SCHEDULES } from "../shared/nn/schedule-names.ts";
 import { MASK_SCHEDULES } from "./mask-schedule.ts";
 import { OBJECTIVES } from "./signature.ts";
 
@@ -125,7 +125,9 @@ export function priorConfig(name: string, values: Readonly<Record<string, unknow
   if (!isPreset(name)) {
     throw usageError({ what: "unknown prior preset", expected: Object.keys(PRIOR_PRESETS).join(", "), got: name });
   }
-  return parseConfig(schema, { ...PRIOR_PRESETS[name], ...values }, { where: `prior config (${name})`, code: "usage" });
+  const preset = PRIOR_PRESETS[name];
+  const warmupSteps = presetWarmup(preset.warmupSteps, values["steps"] ?? preset.steps);
+  return parseConfig(schema, { ...preset, warmupSteps, ...values }, { where: `prior config (${name})`, code: "usage" });
 }
 
 const isPreset = (name: string): name is PriorPreset => Object.hasOwn(PRIOR_PRESETS, name);

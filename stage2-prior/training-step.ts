@@ -5,7 +5,7 @@
 import type { Arrays, Signature, StepGradients, Tensors, TrainingStep } from "../shared/engine/engine.ts";
 import { tf } from "../shared/engine/tf.ts";
 import { adamw, type Optimizer } from "../shared/nn/adamw.ts";
-import { clipByGlobalNorm } from "../shared/nn/clip.ts";
+import { clipByGlobalNorm, globalNorm } from "../shared/nn/clip.ts";
 import { crossEntropy } from "../shared/nn/cross-entropy.ts";
 import { drawDropoutMask } from "../shared/nn/dropout.ts";
 import { initialEma, updateEma } from "../shared/nn/ema.ts";
@@ -25,7 +25,7 @@ export const sizeOfPrior = (config: PriorConfig): TransformerSize => ({
   causal: objectives[config.objective].causal,
 });
 
-/** Metrics, all scalars: `loss` in nats (smoothed if the objective smooths), `bitsPerToken` (never smoothed), `gradientNorm`. */
+/** Metrics, all scalars: `loss` in nats (smoothed if the objective smooths), `bitsPerToken` (never smoothed), `gradientNorm` (before clipping). */
 export function createPriorStep(config: PriorConfig): TrainingStep {
   const optimizer = optimizerOf(config);
 
@@ -34,16 +34,21 @@ export function createPriorStep(config: PriorConfig): TrainingStep {
       const { loss, nats } = lossOf(weights, batch, config, "training");
       return { loss, aux: { bitsPerToken: tf.div(nats, Math.LN2) } };
     });
-    const clipped = clipByGlobalNorm(result.gradients, config.clipNorm);
     return {
-      gradients: clipped.gradients,
+      gradients: result.gradients,
       statistics: {},
-      metrics: { loss: result.loss, bitsPerToken: result.aux.bitsPerToken, gradientNorm: clipped.norm },
+      metrics: {
+        loss: result.loss,
+        bitsPerToken: result.aux.bitsPerToken,
+        gradientNorm: globalNorm(result.gradients),
+      },
     };
   }
 
   function update(state: Tensors, gradientsByName: Tensors): Tensors {
-    const optimized = optimizer.update(state, gradientsByName);
+    // Clipped here and not above: several processes average their gradients first, and the norm is that of the average.
+    const clipped = clipByGlobalNorm(gradientsByName, config.clipNorm);
+    const optimized = optimizer.update(state, clipped.gradients);
     const averages = updateEma(group(state, "ema"), group(optimized, "weight"), {
       decay: config.weightEmaDecay,
       step: entryOf(state, "step"),

@@ -50,7 +50,7 @@ export function rotaryTables(grid: readonly [height: number, width: number], hea
  */
 export function rotate(x: tf.Tensor, angles: { readonly cos: tf.Tensor; readonly sin: tf.Tensor }): tf.Tensor {
   const turn = tf.customGrad((input, save) => {
-    // Kept by name: the gradient runs after the scope in which a caller made the angles.
+    // Saved, not captured: the gradient runs after the scope in which a caller made the angles has ended.
     (save as tf.GradSaveFunc)([angles.cos, angles.sin]);
     const gradFunc = (dy: tf.Tensor, saved: tf.Tensor[]): tf.Tensor[] => {
       const [cos, sin] = saved as [tf.Tensor, tf.Tensor];

@@ -57,7 +57,9 @@ function lookupKey(points: readonly string[]): string {
 
 /** Code points (hexadecimal, joined by "-", as `lookupKey` leaves them) → group, in Unicode's order of groups. */
 function readGroups(): ReadonlyMap<string, string> {
-  const data = UnicodeData.parse(JSON.parse(readFileSync(resolvePackage("unicode-emoji-json/data-by-emoji.json"), "utf8")));
+  const data = UnicodeData.parse(
+    JSON.parse(readFileSync(resolvePackage("unicode-emoji-json/data-by-emoji.json"), "utf8")),
+  );
   return new Map(
     Object.entries(data).map(([emoji, { group }]) => [
       lookupKey(Array.from(emoji, (character) => (character.codePointAt(0) ?? 0).toString(16))),

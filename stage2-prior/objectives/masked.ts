@@ -5,7 +5,7 @@
  * smoothing 0.1.
  */
 import type { Rng } from "../../shared/rng.ts";
-import { UNKNOWN } from "../../shared/tokens.ts";
+import { checkTokens, UNKNOWN } from "../../shared/tokens.ts";
 import { maskSchedule } from "../mask-schedule.ts";
 import { toIds } from "../vocabulary.ts";
 import type { Objective } from "./objective.ts";
@@ -16,6 +16,8 @@ export const masked: Objective = {
   smoothing: ({ labelSmoothing }) => labelSmoothing,
   prepare(tokens, rng, { config, mode }) {
     const length = config.grid[0] * config.grid[1];
+    // Before masking: a wrong id under the mask would be a target that no logit answers, and cost nothing.
+    checkTokens({ tokens, shape: [tokens.length / length, ...config.grid] }, config.codebookSize, { where: "masked batch" }); // prettier-ignore
     const schedule = maskSchedule(config.maskSchedule);
     const shown = tokens.slice();
     const counted = new Float32Array(tokens.length);

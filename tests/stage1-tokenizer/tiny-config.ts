@@ -8,6 +8,7 @@ export function tinyConfig(overrides: Readonly<Record<string, unknown>>): Tokeni
     batchSize: 2,
     steps: 100,
     learningRate: 0.003,
+    schedule: "constant",
     codebookEmaDecay: 0.9,
     ...overrides,
   });

@@ -49,7 +49,7 @@ describe.each([true, false])("causal: %o", (causal) => {
     const qkv = inputs([1, 2, 130, 4]);
     const before = tf.memory().numTensors;
     tf.tidy(() => {
-      gradientsOf((q, k, v) => attention(q as tf.Tensor, k as tf.Tensor, v as tf.Tensor, { causal }), qkv);
+      gradientsOf((q, k, v) => attention(q, k, v, { causal }), qkv);
     });
     expect(tf.memory().numTensors).toBe(before);
   });
