@@ -2,9 +2,11 @@
  * The whole path on the embedded images: train a tokenizer, tokenize, train two priors, sample, and set the result beside what mere counting
  * gives. Every part is the function the single commands call.
  */
-import { mkdir } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 
+import { openArtifact } from "../shared/artifact.ts";
 import type { Engine } from "../shared/engine/engine.ts";
 import { Rng } from "../shared/rng.ts";
 import { openTokens, type TokenSet } from "../shared/token-file/index.ts";
@@ -30,10 +32,12 @@ import {
   priorConfig,
   type ObjectiveName,
 } from "../stage2-prior/index.ts";
+import { checkpointPath } from "./artifacts.ts";
 import { generate, toTiles } from "./generate.ts";
 import { reconstruct } from "./reconstruct.ts";
 import { pairRows, toRows } from "./sheets.ts";
 import { tokenizeImages } from "./tokenize.ts";
+import { checkFinished } from "./training-options.ts";
 
 export interface DemoOptions {
   /** Minutes for everything; training takes what the fixed parts leave. */
@@ -62,7 +66,8 @@ const SHARE = { tokenizer: 0.3, causal: 0.32, masked: 0.26 } as const;
 const HELD_OUT = 0.05;
 const SAMPLES = 16;
 
-/** @throws usage if `directory` holds a demo already (remove it or choose another); the signal's reason if interrupted between parts. */
+/** Goes on with what an interrupted demo of the same seed left in `directory`.
+ * @throws mismatch if that was another seed's; the signal's reason if interrupted. */
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   const { directory, reporter, signal } = options;
   const start = performance.now();
@@ -126,11 +131,17 @@ interface Split {
   readonly heldOut: readonly ImageRecord[];
 }
 
+/** An interrupted demo goes on where it stopped: each training run has a checkpoint, and what is published is not made again. */
+const CHECKPOINT_EVERY = 250;
+const checkpointOf = (artifact: string) =>
+  ({ path: checkpointPath(artifact), every: CHECKPOINT_EVERY, resume: true }) as const;
+
 async function trainTokenizerPart(
   { minutes, seed, engine, reporter, signal }: DemoOptions,
   split: Split,
   paths: DemoPaths,
 ): Promise<void> {
+  if (existsSync(paths.tokenizer)) return;
   const { trainTokenizer, publishTokenizer } = await loadTokenizerTraining();
   const seconds = minutes * 60 * SHARE.tokenizer;
   const run = await trainTokenizer({
@@ -141,13 +152,15 @@ async function trainTokenizerPart(
     reporter,
     signal,
     seconds,
+    checkpoint: checkpointOf(paths.tokenizer),
   });
-  signal.throwIfAborted();
+  checkFinished(run, { signal, reporter, checkpoint: checkpointPath(paths.tokenizer) });
   const from = { images: "emoji", training: split.training.length, heldOut: split.heldOut.length };
   await publishTokenizer(run, {
     directory: paths.tokenizer,
     provenance: { seed, engine: engine.description, steps: run.step, from },
   });
+  await rm(checkpointPath(paths.tokenizer), { force: true });
 }
 
 interface TokenSets {
@@ -162,6 +175,7 @@ async function tokenizeParts(
   const { tokenizer, source, split, paths } = parts;
   const common = { tokenizer, classes: source.classes, reporter, signal };
   for (const [name, records] of Object.entries(split) as [keyof Split, readonly ImageRecord[]][]) {
+    if (existsSync(paths[name])) continue;
     const from = `${source.name}, ${name === "training" ? "training" : "held-out"} families`;
     await tokenizeImages({
       ...common,
@@ -182,37 +196,52 @@ interface Part {
 /** Trains, publishes and samples each learnt prior; all sample with the same seed. */
 async function priorParts(
   options: DemoOptions,
-  {
-    tokenizer,
-    sets,
-    paths,
-  }: { tokenizer: Awaited<ReturnType<typeof loadTokenizer>>; sets: TokenSets; paths: DemoPaths },
+  parts: { tokenizer: Awaited<ReturnType<typeof loadTokenizer>>; sets: TokenSets; paths: DemoPaths },
 ): Promise<Record<ObjectiveName, Part & { secondsPerImage: number }>> {
-  const { engine, seed, reporter, signal, minutes } = options;
-  const { trainPrior, publishPrior } = await loadPriorTraining();
-  const parts: Partial<Record<ObjectiveName, Part & { secondsPerImage: number }>> = {};
+  const { tokenizer, sets, paths } = parts;
+  const { seed, reporter, signal } = options;
+  const results: Partial<Record<ObjectiveName, Part & { secondsPerImage: number }>> = {};
   for (const objective of OBJECTIVES) {
-    const { codebookSize, grid } = sets.training.header;
-    const config = priorConfig("emoji-small", { objective, codebookSize, grid, classes: 0 });
-    const run = await trainPrior({
-      config,
-      ...sets,
-      engine,
-      seed,
-      reporter,
-      signal,
-      seconds: minutes * 60 * SHARE[objective],
-    });
-    signal.throwIfAborted();
-    const provenance = { seed, engine: engine.description, steps: run.step, from: { tokens: sets.training.directory } };
-    await publishPrior(run, { directory: paths[objective], provenance });
-    const prior = await loadPrior(paths[objective], options.threads);
+    const directory = paths[objective];
+    if (!existsSync(directory)) await trainPriorPart(options, { objective, sets, directory });
+    const prior = await loadPrior(directory, options.threads);
     const rng = Rng.fromSeed(seed).fork("generate");
     const { tiles, secondsPerImage } = await generate({ tokenizer, prior, count: SAMPLES, rng, reporter, signal });
     await prior.dispose();
-    parts[objective] = { bitsPerToken: run.bitsPerToken, tiles: [...tiles], secondsPerImage };
+    results[objective] = { bitsPerToken: await measuredBits(directory), tiles: [...tiles], secondsPerImage };
   }
-  return parts as Record<ObjectiveName, Part & { secondsPerImage: number }>;
+  return results as Record<ObjectiveName, Part & { secondsPerImage: number }>;
+}
+
+async function trainPriorPart(
+  { engine, seed, reporter, signal, minutes }: DemoOptions,
+  part: { objective: ObjectiveName; sets: TokenSets; directory: string },
+): Promise<void> {
+  const { objective, sets, directory } = part;
+  const { trainPrior, publishPrior } = await loadPriorTraining();
+  const { codebookSize, grid } = sets.training.header;
+  const config = priorConfig("emoji-small", { objective, codebookSize, grid, classes: 0 });
+  const seconds = minutes * 60 * SHARE[objective];
+  const run = await trainPrior({
+    config,
+    ...sets,
+    engine,
+    seed,
+    reporter,
+    signal,
+    seconds,
+    checkpoint: checkpointOf(directory),
+  });
+  checkFinished(run, { signal, reporter, checkpoint: checkpointPath(directory) });
+  const provenance = { seed, engine: engine.description, steps: run.step, from: { tokens: sets.training.directory } };
+  await publishPrior(run, { directory, provenance });
+  await rm(checkpointPath(directory), { force: true });
+}
+
+/** Held-out bits/token as training measured them and the manifest keeps them. */
+async function measuredBits(directory: string): Promise<number> {
+  const { manifest } = await openArtifact(directory, { kind: "prior" });
+  return manifest.provenance.metrics?.["bitsPerToken"] ?? NaN;
 }
 
 /** The counting baselines: fitted on the training tokens, measured on the held-out ones, sampled and decoded like the others. */

@@ -2,16 +2,13 @@
  * Trains a tokenizer: images in, state and held-out figures out. Reads top to bottom as the method does: prepare the images, start the
  * codebook at k-means of the encoder's outputs, run the steps, measure. Knows no command line and publishes nothing.
  */
-import { existsSync } from "node:fs";
-
-import type { Arrays, Engine, Signature, Trainer } from "../shared/engine/engine.ts";
+import type { Engine } from "../shared/engine/engine.ts";
 import { canonicalJson, sha256Hex } from "../shared/fingerprint.ts";
 import type { InitialState } from "../shared/nn/state.ts";
 import { Rng } from "../shared/rng.ts";
-import { secondsPerStep } from "../shared/train/calibrate.ts";
-import { loadCheckpoint, saveCheckpoint } from "../shared/train/checkpoint.ts";
 import { runLoop, type Batch } from "../shared/train/loop.ts";
 import type { Reporter } from "../shared/train/reporter.ts";
+import { checkpointing, startingPoint, stepsForTime, type CheckpointPlan, type RunEnd } from "../shared/train/run.ts";
 import type { tf } from "../shared/engine/tf.ts";
 import type { TokenizerConfig } from "./config.ts";
 import { measureTokenizer, type Reconstructed, type TokenizerFigures } from "./evaluate.ts";
@@ -41,15 +38,13 @@ export interface TrainTokenizerOptions {
   readonly signal?: AbortSignal;
   /** Train for about this long instead of `config.steps`; the number of steps is measured first and recorded. */
   readonly seconds?: number;
-  /** Where to keep the last checkpoint; `resume` continues from it. */
-  readonly checkpoint?: { readonly path: string; readonly every: number; readonly resume: boolean };
+  readonly checkpoint?: CheckpointPlan;
 }
 
-export interface TokenizerRun extends TrainedTokenizer {
-  /** Finished steps. */
-  readonly step: number;
-  readonly interrupted: boolean;
-}
+/** A finished run, or one that was interrupted and left its checkpoint. `step` counts finished steps. */
+export type TokenizerRun = (TrainedTokenizer & RunEnd<false>) | RunEnd<true>;
+
+const LABEL = "tokenizer";
 
 /** Images the reconstruction loss's variance is measured on, and images whose codes start the codebook. */
 const VARIANCE_IMAGES = 512;
@@ -74,7 +69,14 @@ export async function trainTokenizer(options: TrainTokenizerOptions): Promise<To
   try {
     const variance = await measureVariance(batches, options.config);
     const config = await withSteps(options, { rng, batches, variance });
-    const start = await startState({ ...options, config }, { rng, batches, preprocessing });
+    const configFingerprint = runFingerprint(options, config, preprocessing);
+    const start = await startingPoint({
+      label: LABEL,
+      checkpoint: options.checkpoint,
+      configFingerprint,
+      fresh: () => freshState({ ...options, config }, { rng, batches }),
+      reporter,
+    });
     const trainer = await engine.createTrainer(
       createTokenizerStep(config, { variance }),
       start.state,
@@ -87,15 +89,16 @@ export async function trainTokenizer(options: TrainTokenizerOptions): Promise<To
         firstStep: start.step,
         steps: config.steps,
         reporter,
-        label: "tokenizer",
+        label: LABEL,
         unitsPerStep: { count: config.batchSize, unit: "images" },
         ...(options.signal === undefined ? {} : { signal: options.signal }),
-        ...checkpointing(options, config, { spec: start.state.spec, preprocessing }),
+        ...checkpointing(options.checkpoint, { spec: start.state.spec, configFingerprint, steps: config.steps }),
       });
+      if (run.interrupted) return { step: run.step, interrupted: true };
       const state = { spec: start.state.spec, values: await trainer.state() };
       const records = options.heldOut.length > 0 ? options.heldOut : options.training;
       const figures = await evaluate({ config, state, engine, records, preprocessing });
-      return { config, preprocessing, state, figures, step: run.step, interrupted: run.interrupted };
+      return { config, preprocessing, state, figures, step: run.step, interrupted: false };
     } finally {
       await trainer.dispose();
     }
@@ -126,41 +129,35 @@ async function measureVariance(batches: Batches, config: TokenizerConfig): Promi
 
 /** The configuration with the number of steps that fit into `seconds`, if a time was asked for. */
 async function withSteps(
-  { config, engine, seconds, reporter }: TrainTokenizerOptions,
+  { config, engine, seconds, reporter, checkpoint }: TrainTokenizerOptions,
   { rng, batches, variance }: Prepared & { variance: number },
 ): Promise<TokenizerConfig> {
   if (seconds === undefined) return config;
-  const probe: Trainer = await engine.createTrainer(
-    createTokenizerStep({ ...config, steps: Math.max(config.steps, config.warmupSteps + 1) }, { variance }),
-    initialTokenizerState(config, rng.fork("probe")),
-    tokenizerBatch(config).spec,
-  );
-  const perStep = await secondsPerStep(probe, trainingBatches(config, batches, rng));
-  await probe.dispose();
-  const steps = Math.max(config.warmupSteps + 1, Math.round(seconds / perStep));
-  reporter.note(`tokenizer: ${(perStep * 1000).toFixed(0)} ms a step, ${steps} steps in ${seconds.toFixed(0)} s`);
+  const { warmupSteps } = config;
+  const step = createTokenizerStep({ ...config, steps: Math.max(config.steps, warmupSteps + 1) }, { variance });
+  const steps = await stepsForTime({
+    label: LABEL,
+    seconds,
+    warmupSteps,
+    checkpoint,
+    reporter,
+    probe: () =>
+      engine.createTrainer(step, initialTokenizerState(config, rng.fork("probe")), tokenizerBatch(config).spec),
+    batch: trainingBatches(config, batches, rng),
+  });
   return { ...config, steps };
 }
 
-/** The state to begin with: a checkpoint's if there is one to resume, else fresh weights and a codebook started by k-means. */
-async function startState(
-  options: TrainTokenizerOptions,
-  prepared: Prepared & { preprocessing: Preprocessing },
-): Promise<{ state: InitialState; step: number }> {
-  const { config, checkpoint } = options;
-  if (checkpoint?.resume === true && existsSync(checkpoint.path)) {
-    const configFingerprint = runFingerprint(options, config, prepared.preprocessing);
-    const { state, spec, step } = await loadCheckpoint(checkpoint.path, { configFingerprint });
-    options.reporter.note(`tokenizer: resuming ${checkpoint.path} at step ${step}`);
-    return { state: { spec, values: state }, step };
-  }
-  const { spec, values } = initialTokenizerState(config, prepared.rng.fork("initial"));
+/** Fresh weights and a codebook started by k-means of what the encoder says. */
+async function freshState(options: TrainTokenizerOptions, { rng, batches }: Prepared): Promise<InitialState> {
+  const { config } = options;
+  const { spec, values } = initialTokenizerState(config, rng.fork("initial"));
   const clusters = kMeans(
-    await encoderOutputs(options, { spec, values }, prepared.batches),
+    await encoderOutputs(options, { spec, values }, batches),
     { codebookSize: config.codebookSize, codeDimension: config.codeDimension },
-    prepared.rng.fork("k-means"),
+    rng.fork("k-means"),
   );
-  return { state: { spec, values: startCodebook(config, values, clusters) }, step: 0 };
+  return { spec, values: startCodebook(config, values, clusters) };
 }
 
 /** zE of the first batches under the initial weights: [n, D], row-major. */
@@ -200,19 +197,6 @@ function runFingerprint(
     canonicalJson({ ...config, steps: horizon, seed, preprocessing }),
     ...training.map(({ key }) => `\0${key}`),
   );
-}
-
-function checkpointing(
-  options: TrainTokenizerOptions,
-  config: TokenizerConfig,
-  run: { spec: Signature; preprocessing: Preprocessing },
-) {
-  const { checkpoint } = options;
-  if (checkpoint === undefined) return {};
-  const configFingerprint = runFingerprint(options, config, run.preprocessing);
-  const save = (step: number, state: Arrays): Promise<void> =>
-    saveCheckpoint(checkpoint.path, { step, state, spec: run.spec, configFingerprint });
-  return { checkpoint: { every: checkpoint.every, save } };
 }
 
 /** Figures of the state on `records`, by the engine that trained it. */

@@ -1,15 +1,12 @@
 /** Trains a prior: token sets in, state and held-out bits/token out. Knows no command line and publishes nothing. */
-import { existsSync } from "node:fs";
-
-import type { Arrays, Engine } from "../shared/engine/engine.ts";
+import type { Engine } from "../shared/engine/engine.ts";
 import { canonicalJson, sha256Hex } from "../shared/fingerprint.ts";
 import { entryOf, group, prefix, sizeOf, type InitialState } from "../shared/nn/state.ts";
 import { Rng } from "../shared/rng.ts";
 import type { TokenSet } from "../shared/token-file/index.ts";
-import { secondsPerStep } from "../shared/train/calibrate.ts";
-import { loadCheckpoint, saveCheckpoint } from "../shared/train/checkpoint.ts";
 import { runLoop, type Batch } from "../shared/train/loop.ts";
 import type { Reporter } from "../shared/train/reporter.ts";
+import { checkpointing, startingPoint, stepsForTime, type CheckpointPlan, type RunEnd } from "../shared/train/run.ts";
 import type { PriorConfig } from "./config.ts";
 import type { TrainedPrior } from "./export.ts";
 import { checkSameTokens, createTokenBatches, loadTokenData, takeRows, type TokenData } from "./token-data.ts";
@@ -26,15 +23,13 @@ export interface TrainPriorOptions {
   readonly signal?: AbortSignal;
   /** Train for about this long instead of `config.steps`; the number of steps is measured first and recorded. */
   readonly seconds?: number;
-  /** Where to keep the last checkpoint; `resume` continues from it. */
-  readonly checkpoint?: { readonly path: string; readonly every: number; readonly resume: boolean };
+  readonly checkpoint?: CheckpointPlan;
 }
 
-export interface PriorRun extends TrainedPrior {
-  /** Finished steps. */
-  readonly step: number;
-  readonly interrupted: boolean;
-}
+/** A finished run, or one that was interrupted and left its checkpoint. `step` counts finished steps. */
+export type PriorRun = (TrainedPrior & RunEnd<false>) | RunEnd<true>;
+
+const labelOf = ({ objective }: PriorConfig): string => `${objective} prior`;
 
 const HELD_OUT_SHARE = 0.05;
 
@@ -44,7 +39,14 @@ export async function trainPrior(options: TrainPriorOptions): Promise<PriorRun> 
   const rng = Rng.fromSeed(options.seed).fork("prior", options.config.objective);
   const data = await loadData(options);
   const config = await withSteps(options, data.training, rng);
-  const start = await startState({ ...options, config }, rng);
+  const configFingerprint = runFingerprint(options, config);
+  const start = await startingPoint({
+    label: labelOf(config),
+    checkpoint: options.checkpoint,
+    configFingerprint,
+    fresh: () => Promise.resolve(initialPriorState(config, rng.fork("initial"))),
+    reporter,
+  });
   const trainer = await engine.createTrainer(createPriorStep(config), start.state, priorBatch(config).spec);
   try {
     const run = await runLoop({
@@ -53,11 +55,12 @@ export async function trainPrior(options: TrainPriorOptions): Promise<PriorRun> 
       firstStep: start.step,
       steps: config.steps,
       reporter,
-      label: `${config.objective} prior`,
+      label: labelOf(config),
       unitsPerStep: { count: config.batchSize * data.training.length, unit: "tokens" },
       ...(options.signal === undefined ? {} : { signal: options.signal }),
-      ...checkpointing(options, config, start.state),
+      ...checkpointing(options.checkpoint, { spec: start.state.spec, configFingerprint, steps: config.steps }),
     });
+    if (run.interrupted) return { step: run.step, interrupted: true };
     const state = { spec: start.state.spec, values: await trainer.state() };
     const bitsPerToken = await evaluate({ config, state, engine, data: data.heldOut });
     const parameters = Object.values(group(state.spec, "weight")).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
@@ -70,7 +73,7 @@ export async function trainPrior(options: TrainPriorOptions): Promise<PriorRun> 
       bitsPerToken,
       parameters,
       step: run.step,
-      interrupted: run.interrupted,
+      interrupted: false,
     };
   } finally {
     await trainer.dispose();
@@ -109,37 +112,21 @@ function trainingBatches(config: PriorConfig, data: TokenData, rng: Rng): (step:
 }
 
 /** The configuration with the number of steps that fit into `seconds`, if a time was asked for. */
-async function withSteps(
-  { config, engine, seconds, reporter }: TrainPriorOptions,
-  data: TokenData,
-  rng: Rng,
-): Promise<PriorConfig> {
+async function withSteps(options: TrainPriorOptions, data: TokenData, rng: Rng): Promise<PriorConfig> {
+  const { config, engine, seconds, reporter, checkpoint } = options;
   if (seconds === undefined) return config;
-  const probeConfig = { ...config, steps: Math.max(config.steps, config.warmupSteps + 1) };
-  const probe = await engine.createTrainer(
-    createPriorStep(probeConfig),
-    initialPriorState(config, rng.fork("probe")),
-    priorBatch(config).spec,
-  );
-  const perStep = await secondsPerStep(probe, trainingBatches(config, data, rng));
-  await probe.dispose();
-  const steps = Math.max(config.warmupSteps + 1, Math.round(seconds / perStep));
-  reporter.note(
-    `${config.objective} prior: ${(perStep * 1000).toFixed(0)} ms a step, ${steps} steps in ${seconds.toFixed(0)} s`,
-  );
+  const { warmupSteps } = config;
+  const step = createPriorStep({ ...config, steps: Math.max(config.steps, warmupSteps + 1) });
+  const steps = await stepsForTime({
+    label: labelOf(config),
+    seconds,
+    warmupSteps,
+    checkpoint,
+    reporter,
+    probe: () => engine.createTrainer(step, initialPriorState(config, rng.fork("probe")), priorBatch(config).spec),
+    batch: trainingBatches(config, data, rng),
+  });
   return { ...config, steps };
-}
-
-async function startState(options: TrainPriorOptions, rng: Rng): Promise<{ state: InitialState; step: number }> {
-  const { config, checkpoint } = options;
-  if (checkpoint?.resume === true && existsSync(checkpoint.path)) {
-    const { state, spec, step } = await loadCheckpoint(checkpoint.path, {
-      configFingerprint: runFingerprint(options, config),
-    });
-    options.reporter.note(`${config.objective} prior: resuming ${checkpoint.path} at step ${step}`);
-    return { state: { spec, values: state }, step };
-  }
-  return { state: initialPriorState(config, rng.fork("initial")), step: 0 };
 }
 
 /** What a checkpoint must agree on to be continued: everything that decides the next weights but, where the rate allows, the number of steps. */
@@ -147,15 +134,6 @@ function runFingerprint({ seed, training }: TrainPriorOptions, config: PriorConf
   const horizon = config.schedule === "warmup-cosine" ? config.steps : 0;
   const { files, fingerprint = "" } = training.manifest;
   return sha256Hex(canonicalJson({ ...config, steps: horizon, seed, fingerprint, tokens: files }));
-}
-
-function checkpointing(options: TrainPriorOptions, config: PriorConfig, { spec }: InitialState) {
-  const { checkpoint } = options;
-  if (checkpoint === undefined) return {};
-  const configFingerprint = runFingerprint(options, config);
-  const save = (step: number, state: Arrays): Promise<void> =>
-    saveCheckpoint(checkpoint.path, { step, state, spec, configFingerprint });
-  return { checkpoint: { every: checkpoint.every, save } };
 }
 
 /**

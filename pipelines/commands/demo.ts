@@ -17,7 +17,7 @@ export const command = defineCommand({
     summary:
       "Train a tokenizer on emoji, tokenize them, train two priors, sample both, and compare with mere counting.",
     examples: [
-      ["tessera demo", "about twelve minutes on two cores"],
+      ["tessera demo", "about twelve minutes on two cores; after Ctrl-C the same command goes on"],
       ["tessera demo --minutes 2 --seed 1 --out quick --json", "a rough one, its figures as JSON"],
     ],
   },
@@ -35,9 +35,9 @@ export const command = defineCommand({
   }),
   async run(options, { reporter, signal }) {
     const directory = artifactPath("demo", options.out ?? `seed-${options.seed}`);
-    if (existsSync(join(directory, "tokenizer"))) {
+    if (existsSync(join(directory, "samples.png"))) {
       throw usageError({
-        what: "a demo is there already",
+        what: "a finished demo is there already",
         where: directory,
         todo: "Remove the folder, or give --out another name",
       });

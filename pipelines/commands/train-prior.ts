@@ -10,7 +10,7 @@ import { artifactPath, checkpointPath, outputOptions } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
 import { createEngine, engineOptions } from "../engines.ts";
 import { option, seedOption } from "../options.ts";
-import { resumeOptions, trainingTime } from "../training-options.ts";
+import { checkFinished, resumeOptions, trainingTime } from "../training-options.ts";
 
 export const command = defineCommand({
   meta: {
@@ -79,10 +79,7 @@ export const command = defineCommand({
       checkpoint: { path, every: options.checkpointEvery, resume: options.resume },
       ...(options.minutes === undefined ? {} : { seconds: options.minutes * 60 }),
     });
-    if (run.interrupted) {
-      reporter.note(`Stopped after step ${run.step}; the same command with --resume goes on from ${path}.`);
-      signal.throwIfAborted();
-    }
+    checkFinished(run, { signal, reporter, checkpoint: path });
     const from = { tokens: training.directory };
     const provenance = { seed: options.seed, engine: engine.description, steps: run.step, from };
     await publishPrior(run, { directory, overwrite: options.overwrite, provenance });

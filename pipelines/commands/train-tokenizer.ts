@@ -11,7 +11,7 @@ import { createEngine, engineOptions } from "../engines.ts";
 import { option, seedOption } from "../options.ts";
 import { openSplitSource, sourceOptions } from "../sources.ts";
 import { figureRows } from "../tables.ts";
-import { resumeOptions, trainingTime } from "../training-options.ts";
+import { checkFinished, resumeOptions, trainingTime } from "../training-options.ts";
 
 export const command = defineCommand({
   meta: {
@@ -85,10 +85,7 @@ export const command = defineCommand({
       checkpoint: { path, every: options.checkpointEvery, resume: options.resume },
       ...(options.minutes === undefined ? {} : { seconds: options.minutes * 60 }),
     });
-    if (run.interrupted) {
-      reporter.note(`Stopped after step ${run.step}; the same command with --resume goes on from ${path}.`);
-      signal.throwIfAborted();
-    }
+    checkFinished(run, { signal, reporter, checkpoint: path });
     const from = { images: source.name, training: training.length, heldOut: heldOut.length };
     const provenance = { seed: options.seed, engine: engine.description, steps: run.step, from };
     const fingerprint = await publishTokenizer(run, { directory, overwrite: options.overwrite, provenance });

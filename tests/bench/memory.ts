@@ -58,6 +58,7 @@ export async function memoryOfTokenizing(): Promise<Row> {
     const training = Array.from({ length: 64 }, (_, i) => record(i));
     const engine = createOnnxEngine({ threads: 2 });
     const run = await trainTokenizer({ config, training, heldOut: [], engine, seed: 0, reporter: silentReporter });
+    if (run.interrupted) throw new Error("Nothing interrupts the benchmark.");
     await publishTokenizer(run, { directory: join(directory, "tokenizer") });
     const tokenizer = await loadTokenizer(join(directory, "tokenizer"), { threads: 2 });
     const curve: number[] = [];

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { tf } from "../../../shared/engine/tf.ts";
 import { rotaryTables, rotate } from "../../../shared/nn/rotary.ts";
-import { initialise, sizeOf } from "../../../shared/nn/state.ts";
+import { entryOf, initialise, sizeOf } from "../../../shared/nn/state.ts";
 import { Rng } from "../../../shared/rng.ts";
 import { PRIOR_PRESETS, priorConfig } from "../../../stage2-prior/config.ts";
 import { transformerSpecs, type TransformerSize } from "../../../stage2-prior/model/weights.ts";
@@ -52,16 +52,21 @@ describe.each([true, false])("neighbour heads, causal: %o", (causal) => {
   const grid = [32, 32] as const;
   const size = { width: 128, layers: 4, heads: 4, feedForward: 352, codebookSize: 9, grid, classes: 0, causal };
   const [headDimension, heads] = [32, 4];
+  /** Draws this one weight alone: the others are a million normals. */
+  const biasesOf = (layer: number): number[] => {
+    const name = `block${layer}.qkv.bias`;
+    const { values } = initialise({ [name]: entryOf(transformerSpecs(size), name) }, Rng.fromSeed(1));
+    return [...entryOf(values, name)];
+  };
   // A causal network holds the token before each position: the upper neighbour's token stands one to the right of it.
   const expected = causal
     ? [[[0, 0], [-1, 1], [-1, 0], [-1, 2]], [[0, -1], [-2, 1], [0, 0], [-1, 1]]] // prettier-ignore
     : [[[0, -1], [-1, 0], [0, 1], [1, 0]], [[-1, -1], [1, 1], [0, -1], [-1, 0]]]; // prettier-ignore
 
   test.each([0, 1])("in layer %d each head's attention peaks at its neighbour, before anything is learnt", (layer) => {
-    const { values } = initialise(transformerSpecs(size), Rng.fromSeed(1));
     const { cos, sin, shape } = rotaryTables(grid, headDimension);
     const angles = { cos: tf.tensor(cos, [shape[0], 1, shape[1]]), sin: tf.tensor(sin, [shape[0], 1, shape[1]]) };
-    const bias = tf.tensor(values[`block${layer}.qkv.bias`] ?? [], [3, heads, headDimension]);
+    const bias = tf.tensor(biasesOf(layer), [3, heads, headDimension]);
     const turned = (which: number): tf.Tensor =>
       rotate(
         tf.tile(tf.reshape(tf.slice(bias, [which, 0, 0], [1, -1, -1]), [1, 1, heads, headDimension]), [1, 1024, 1, 1]),
@@ -79,7 +84,6 @@ describe.each([true, false])("neighbour heads, causal: %o", (causal) => {
   });
 
   test("deeper layers start without a preference", () => {
-    const { values } = initialise(transformerSpecs(size), Rng.fromSeed(1));
-    expect(values["block2.qkv.bias"]?.every((value) => value === 0)).toBe(true);
+    expect(biasesOf(2).every((value) => value === 0)).toBe(true);
   });
 });
