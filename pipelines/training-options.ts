@@ -1,8 +1,13 @@
 /** Options and endings that both training commands have. */
+import { mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
 import { z } from "zod";
 
 import type { Reporter } from "../shared/train/reporter.ts";
-import type { RunEnd } from "../shared/train/run.ts";
+import type { RunEnd, RunOptions } from "../shared/train/run.ts";
+import { checkpointPath } from "./artifacts.ts";
+import type { CommandContext } from "./command.ts";
+import { createEngine, type EngineChoice } from "./engines.ts";
 import { option } from "./options.ts";
 
 export const trainingTime = {
@@ -16,6 +21,36 @@ export const resumeOptions = {
   resume: option(z.boolean().default(false), { describe: "Continue the interrupted run of the same options" }),
   checkpointEvery: option(z.int().min(1).default(500), { describe: "Steps between checkpoints" }),
 };
+
+interface TrainingWords {
+  readonly seed: number;
+  readonly minutes?: number | undefined;
+  readonly checkpointEvery: number;
+  readonly resume: boolean;
+}
+
+/** The words of a training command as a run takes them; the checkpoint lies beside the artefact to be. */
+export async function runOptions(
+  options: TrainingWords & EngineChoice,
+  { reporter, signal }: Pick<CommandContext, "reporter" | "signal">,
+  artifact: string,
+) {
+  const path = checkpointPath(artifact);
+  await mkdir(dirname(path), { recursive: true });
+  return {
+    engine: await createEngine(options),
+    seed: options.seed,
+    reporter,
+    signal,
+    checkpoint: { path, every: options.checkpointEvery, resume: options.resume },
+    ...(options.minutes === undefined ? {} : { seconds: options.minutes * 60 }),
+  } satisfies RunOptions;
+}
+
+/** Only what was given on the command line: the rest is the preset's. */
+export function given<T extends object>(overrides: T): Partial<T> {
+  return Object.fromEntries(Object.entries(overrides).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
 
 /** Lets a finished run pass. @throws the signal's reason (exit 130 or 143) after an interruption, having said how to go on. */
 export function checkFinished<Run extends RunEnd<boolean>>(

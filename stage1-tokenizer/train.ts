@@ -7,8 +7,7 @@ import { canonicalJson, sha256Hex } from "../shared/fingerprint.ts";
 import type { InitialState } from "../shared/nn/state.ts";
 import { Rng } from "../shared/rng.ts";
 import { runLoop, type Batch } from "../shared/train/loop.ts";
-import type { Reporter } from "../shared/train/reporter.ts";
-import { checkpointing, startingPoint, stepsForTime, type CheckpointPlan, type RunEnd } from "../shared/train/run.ts";
+import { checkpointing, startingPoint, stepsForTime, type RunEnd, type RunOptions } from "../shared/train/run.ts";
 import type { tf } from "../shared/engine/tf.ts";
 import type { TokenizerConfig } from "./config.ts";
 import { measureTokenizer, type Reconstructed, type TokenizerFigures } from "./evaluate.ts";
@@ -25,20 +24,13 @@ import { evaluationState, imagesToTokens, imagesToZE, tokensToImages } from "./m
 import { kMeans } from "./quantizer/k-means.ts";
 import { createTokenizerStep, initialTokenizerState, startCodebook, tokenizerBatch } from "./training-step.ts";
 
-export interface TrainTokenizerOptions {
+export interface TrainTokenizerOptions extends RunOptions {
   readonly config: TokenizerConfig;
   /** By default: cover, Lanczos-3, white background, at the config's size. */
   readonly preprocessing?: Preprocessing;
   readonly training: readonly ImageRecord[];
   /** Measured on; the training images themselves where there is none. */
   readonly heldOut: readonly ImageRecord[];
-  readonly engine: Engine;
-  readonly seed: number;
-  readonly reporter: Reporter;
-  readonly signal?: AbortSignal;
-  /** Train for about this long instead of `config.steps`; the number of steps is measured first and recorded. */
-  readonly seconds?: number;
-  readonly checkpoint?: CheckpointPlan;
 }
 
 /** A finished run, or one that was interrupted and left its checkpoint. `step` counts finished steps. */

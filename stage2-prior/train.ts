@@ -5,25 +5,17 @@ import { entryOf, group, prefix, sizeOf, type InitialState } from "../shared/nn/
 import { Rng } from "../shared/rng.ts";
 import type { TokenSet } from "../shared/token-file/index.ts";
 import { runLoop, type Batch } from "../shared/train/loop.ts";
-import type { Reporter } from "../shared/train/reporter.ts";
-import { checkpointing, startingPoint, stepsForTime, type CheckpointPlan, type RunEnd } from "../shared/train/run.ts";
+import { checkpointing, startingPoint, stepsForTime, type RunEnd, type RunOptions } from "../shared/train/run.ts";
 import type { PriorConfig } from "./config.ts";
 import type { TrainedPrior } from "./export.ts";
 import { checkSameTokens, createTokenBatches, loadTokenData, takeRows, type TokenData } from "./token-data.ts";
 import { createPriorStep, evaluationWeights, initialPriorState, lossOf, priorBatch } from "./training-step.ts";
 
-export interface TrainPriorOptions {
+export interface TrainPriorOptions extends RunOptions {
   readonly config: PriorConfig;
   readonly training: TokenSet;
   /** Measured on; the last 5 % of the training set (then not trained on) where there is none. */
   readonly heldOut?: TokenSet;
-  readonly engine: Engine;
-  readonly seed: number;
-  readonly reporter: Reporter;
-  readonly signal?: AbortSignal;
-  /** Train for about this long instead of `config.steps`; the number of steps is measured first and recorded. */
-  readonly seconds?: number;
-  readonly checkpoint?: CheckpointPlan;
 }
 
 /** A finished run, or one that was interrupted and left its checkpoint. `step` counts finished steps. */

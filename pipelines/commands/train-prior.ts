@@ -1,16 +1,15 @@
 /** `tessera train-prior`: token files → a published prior. */
-import { mkdir, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { rm } from "node:fs/promises";
 import { z } from "zod";
 
 import { prepareTarget } from "../../shared/publish.ts";
 import { openTokens } from "../../shared/token-file/index.ts";
 import { loadPriorTraining, OBJECTIVES, PRIOR_PRESETS, priorConfig } from "../../stage2-prior/index.ts";
-import { artifactPath, checkpointPath, outputOptions } from "../artifacts.ts";
+import { artifactPath, outputOptions } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
-import { createEngine, engineOptions } from "../engines.ts";
+import { engineOptions } from "../engines.ts";
 import { option, seedOption } from "../options.ts";
-import { checkFinished, resumeOptions, trainingTime } from "../training-options.ts";
+import { checkFinished, given, resumeOptions, runOptions, trainingTime } from "../training-options.ts";
 
 export const command = defineCommand({
   meta: {
@@ -55,35 +54,23 @@ export const command = defineCommand({
     const training = await openTokens(artifactPath("tokens", options.tokens));
     const heldOut =
       options.heldOut === undefined ? undefined : await openTokens(artifactPath("tokens", options.heldOut));
-    const { layers, width, heads, batchSize, learningRate, dropout, steps } = options;
-    const overrides = { layers, width, heads, batchSize, learningRate, dropout, steps };
+    const { layers, width, heads, batchSize, learningRate, dropout, steps, objective } = options;
+    const { codebookSize, grid, classes } = training.header;
     const config = priorConfig(options.preset, {
-      ...Object.fromEntries(Object.entries(overrides).filter(([, value]) => value !== undefined)),
-      objective: options.objective,
-      codebookSize: training.header.codebookSize,
-      grid: training.header.grid,
-      classes: options.conditional ? training.header.classes.length : 0,
+      ...given({ layers, width, heads, batchSize, learningRate, dropout, steps }),
+      objective,
+      codebookSize,
+      grid,
+      classes: options.conditional ? classes.length : 0,
     });
     const { trainPrior, publishPrior } = await loadPriorTraining();
-    const engine = await createEngine(options);
-    const path = checkpointPath(directory);
-    await mkdir(dirname(path), { recursive: true });
-    const run = await trainPrior({
-      config,
-      training,
-      ...(heldOut === undefined ? {} : { heldOut }),
-      engine,
-      seed: options.seed,
-      reporter,
-      signal,
-      checkpoint: { path, every: options.checkpointEvery, resume: options.resume },
-      ...(options.minutes === undefined ? {} : { seconds: options.minutes * 60 }),
-    });
-    checkFinished(run, { signal, reporter, checkpoint: path });
+    const running = await runOptions(options, { reporter, signal }, directory);
+    const run = await trainPrior({ config, training, ...(heldOut === undefined ? {} : { heldOut }), ...running });
+    checkFinished(run, { signal, reporter, checkpoint: running.checkpoint.path });
     const from = { tokens: training.directory };
-    const provenance = { seed: options.seed, engine: engine.description, steps: run.step, from };
+    const provenance = { seed: options.seed, engine: running.engine.description, steps: run.step, from };
     await publishPrior(run, { directory, overwrite: options.overwrite, provenance });
-    await rm(path, { force: true });
+    await rm(running.checkpoint.path, { force: true });
     return {
       json: {
         path: directory,

@@ -1,17 +1,16 @@
 /** `tessera train-tokenizer`: images → a published tokenizer. */
-import { mkdir, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { rm } from "node:fs/promises";
 import { z } from "zod";
 
 import { prepareTarget } from "../../shared/publish.ts";
 import { loadTokenizerTraining, TOKENIZER_PRESETS, tokenizerConfig } from "../../stage1-tokenizer/index.ts";
-import { artifactPath, checkpointPath, outputOptions } from "../artifacts.ts";
+import { artifactPath, outputOptions } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
-import { createEngine, engineOptions } from "../engines.ts";
+import { engineOptions } from "../engines.ts";
 import { option, seedOption } from "../options.ts";
 import { openSplitSource, sourceOptions } from "../sources.ts";
 import { figureRows } from "../tables.ts";
-import { checkFinished, resumeOptions, trainingTime } from "../training-options.ts";
+import { checkFinished, given, resumeOptions, runOptions, trainingTime } from "../training-options.ts";
 
 export const command = defineCommand({
   meta: {
@@ -56,40 +55,17 @@ export const command = defineCommand({
     await prepareTarget(directory, { overwrite: options.overwrite });
     const { imageSize, stride, hidden, codebookSize, codeDimension, quantizer, batchSize, learningRate, steps } =
       options;
-    const overrides = {
-      imageSize,
-      stride,
-      hidden,
-      codebookSize,
-      codeDimension,
-      quantizer,
-      batchSize,
-      learningRate,
-      steps,
-    };
-    const given = Object.fromEntries(Object.entries(overrides).filter(([, value]) => value !== undefined));
-    const config = tokenizerConfig(options.preset, given);
+    const sizes = { imageSize, stride, hidden, codebookSize, codeDimension };
+    const config = tokenizerConfig(options.preset, given({ ...sizes, quantizer, batchSize, learningRate, steps }));
     const { source, training, heldOut } = await openSplitSource(options);
     const { trainTokenizer, publishTokenizer } = await loadTokenizerTraining();
-    const engine = await createEngine(options);
-    const path = checkpointPath(directory);
-    await mkdir(dirname(path), { recursive: true });
-    const run = await trainTokenizer({
-      config,
-      training,
-      heldOut,
-      engine,
-      seed: options.seed,
-      reporter,
-      signal,
-      checkpoint: { path, every: options.checkpointEvery, resume: options.resume },
-      ...(options.minutes === undefined ? {} : { seconds: options.minutes * 60 }),
-    });
-    checkFinished(run, { signal, reporter, checkpoint: path });
+    const running = await runOptions(options, { reporter, signal }, directory);
+    const run = await trainTokenizer({ config, training, heldOut, ...running });
+    checkFinished(run, { signal, reporter, checkpoint: running.checkpoint.path });
     const from = { images: source.name, training: training.length, heldOut: heldOut.length };
-    const provenance = { seed: options.seed, engine: engine.description, steps: run.step, from };
+    const provenance = { seed: options.seed, engine: running.engine.description, steps: run.step, from };
     const fingerprint = await publishTokenizer(run, { directory, overwrite: options.overwrite, provenance });
-    await rm(path, { force: true });
+    await rm(running.checkpoint.path, { force: true });
     return {
       json: { path: directory, fingerprint, steps: run.step, ...run.figures },
       text: formatTable([

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { z } from "zod";
 
-import type { Signature, Trainer } from "../engine/engine.ts";
+import type { Engine, Signature, Trainer } from "../engine/engine.ts";
 import type { InitialState } from "../nn/state.ts";
 import { secondsPerStep } from "./calibrate.ts";
 import { loadCheckpoint, saveCheckpoint } from "./checkpoint.ts";
@@ -15,6 +15,17 @@ export interface CheckpointPlan {
   /** Steps between checkpoints. */
   readonly every: number;
   readonly resume: boolean;
+}
+
+/** What every training run is given beside its configuration and its data. */
+export interface RunOptions {
+  readonly engine: Engine;
+  readonly seed: number;
+  readonly reporter: Reporter;
+  readonly signal?: AbortSignal;
+  /** Train for about this long instead of the configuration's steps; the number of steps is measured first and recorded. */
+  readonly seconds?: number;
+  readonly checkpoint?: CheckpointPlan;
 }
 
 /** How a run ended; tells a finished one from an interrupted one. */
