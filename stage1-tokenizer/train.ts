@@ -221,10 +221,17 @@ async function evaluate(run: {
     onFailure: () => undefined,
   });
   async function* passes(): AsyncGenerator<Reconstructed> {
-    for (let step = 0; (step + 1) * batchSize <= batches.count; step++) {
-      const originals = (await batches.batch(step)).images;
-      const { tokens, levels } = await reconstruct.run({ ...values, images: originals });
-      if (tokens instanceof Int32Array) yield { originals, reconstructions: Uint8Array.from(levels ?? []), tokens };
+    for (let step = 0; step * batchSize < batches.count; step++) {
+      const batch = (await batches.batch(step)).images;
+      const { tokens, levels } = await reconstruct.run({ ...values, images: batch });
+      // The last batch runs on into the next epoch: what was measured already is left out.
+      const fresh = Math.min(batchSize, batches.count - step * batchSize) / batchSize;
+      if (!(tokens instanceof Int32Array) || levels === undefined) throw new Error("Reconstruction gave no tokens.");
+      yield {
+        originals: batch.subarray(0, batch.length * fresh),
+        reconstructions: Uint8Array.from(levels.subarray(0, levels.length * fresh)),
+        tokens: tokens.subarray(0, tokens.length * fresh),
+      };
     }
   }
   try {
