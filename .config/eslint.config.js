@@ -18,6 +18,8 @@ export default tseslint.config(
       "@typescript-eslint/consistent-type-imports": "error",
       // TensorFlow.js hands kernels their attributes untyped; a type parameter is how a kernel says which ones it takes.
       "@typescript-eslint/no-unnecessary-type-parameters": "off",
+      // A function that promises rejects instead of throwing, whether or not it has to wait.
+      "@typescript-eslint/require-await": "off",
       "no-restricted-properties": [
         "error",
         { object: "Math", property: "random", message: "Draw from an Rng (shared/rng.ts)." },

@@ -156,15 +156,14 @@ class OnnxTrainer implements Trainer {
     this.#state = group(await run(update, inputs, updateSpec), STATE);
   }
 
-  state(): Promise<Arrays> {
+  async state(): Promise<Arrays> {
     // Each step replaces the arrays instead of writing into them, so a snapshot needs no copy.
-    return Promise.resolve({ ...this.#state });
+    return { ...this.#state };
   }
 
-  load(state: Arrays): Promise<void> {
+  async load(state: Arrays): Promise<void> {
     checkArrays(state, this.#spec, "state");
     this.#state = { ...state };
-    return Promise.resolve();
   }
 
   async dispose(): Promise<void> {

@@ -80,7 +80,7 @@ class TfjsTrainer implements Trainer {
     };
   }
 
-  update(gradients: Arrays, statistics: Arrays): Promise<void> {
+  async update(gradients: Arrays, statistics: Arrays): Promise<void> {
     const { next } = tidyRecords(() => {
       const shapes = this.#shapes;
       return {
@@ -92,23 +92,20 @@ class TfjsTrainer implements Trainer {
       };
     });
     this.#replace(next);
-    return Promise.resolve();
   }
 
   state(): Promise<Arrays> {
     return toArrays(this.#state);
   }
 
-  load(state: Arrays): Promise<void> {
+  async load(state: Arrays): Promise<void> {
     checkArrays(state, this.#spec, "state");
     dispose(this.#state);
     this.#state = toTensors(state, this.#spec);
-    return Promise.resolve();
   }
 
-  dispose(): Promise<void> {
+  async dispose(): Promise<void> {
     dispose(this.#state);
-    return Promise.resolve();
   }
 
   #halves: { gradients: Signature; statistics: Signature } | undefined;

@@ -1,6 +1,6 @@
 /** The order of the passes: what each assumes of the ones before it. */
 import type { Graph } from "./graph.ts";
-import { eliminateCommon, eliminateDead } from "./passes/eliminate.ts";
+import { eliminateCommon, eliminateDead, mergeReshapes } from "./passes/eliminate.ts";
 import { foldConstants } from "./passes/fold-constants.ts";
 import { foldUniforms } from "./passes/fold-uniforms.ts";
 import { fuseBias, reuseRelu } from "./passes/fuse-conv.ts";
@@ -13,5 +13,8 @@ export function optimize(graph: Graph): Graph {
     (g, pass) => pass(g),
     folded,
   );
-  return [fuseBias, reuseRelu, foldConstants, eliminateCommon, eliminateDead].reduce((g, pass) => pass(g), laidOut);
+  return [fuseBias, reuseRelu, mergeReshapes, foldConstants, eliminateCommon, eliminateDead].reduce(
+    (g, pass) => pass(g),
+    laidOut,
+  );
 }

@@ -77,7 +77,7 @@ function call(fn: PureFunction, tensors: Tensors): Tensors {
     return fn(tensors);
   } catch (cause) {
     const missing =
-      cause instanceof Error ? /Cannot find registered kernel '(\w+)'/.exec(cause.message)?.[1] : undefined;
+      cause instanceof Error ? /kernel '(\w+)'.*(?:registered|backend)/i.exec(cause.message)?.[1] : undefined;
     if (missing === undefined || !(cause instanceof Error)) throw cause;
     const caller = cause.stack?.split("\n").find((line) => line.includes("file://") && !line.includes("node_modules"));
     throw new Error(

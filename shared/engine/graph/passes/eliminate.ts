@@ -1,5 +1,6 @@
-/** Common subexpressions are computed once; what no output needs is not computed at all. */
+/** Common subexpressions are computed once, reshapes merge, and what no output needs is not computed at all. */
 import { type Graph, type Node, type Value } from "../graph.ts";
+import { reshape } from "../operators/shape.ts";
 import { rewrite } from "../rewrite.ts";
 
 /** Two nodes with the same operator, attributes and inputs are one node. */
@@ -31,6 +32,20 @@ function namer(): (value: Value) => string {
     if (constant.kind === "uniform") return `${form}=${Object.is(constant.value, -0) ? "-0" : constant.value}`;
     return constant.data.length <= 64 ? `${form}{${constant.data.join()}}` : `${form}d${identity(constant.data)}`;
   };
+}
+
+/** A reshape of a reshape is one reshape, or none. */
+export function mergeReshapes(graph: Graph): Graph {
+  const sources = new Map<Value, Value>();
+  return rewrite(graph, (g, node, inputs) => {
+    const [x] = inputs;
+    const [output] = node.outputs;
+    if (node.op !== "Reshape" || x === undefined || output === undefined) return undefined;
+    const source = sources.get(x) ?? x;
+    const merged = source === x ? undefined : reshape(g, source, output.shape);
+    sources.set(merged ?? output, source);
+    return merged;
+  });
 }
 
 /** Drops nodes from which no graph output can be reached. */

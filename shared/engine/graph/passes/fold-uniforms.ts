@@ -100,20 +100,26 @@ function foldBinary(
     if (value !== kept) sources.set(value, kept);
     return value;
   }
+  const small = foldScalar(g, node, operands, output);
+  if (small !== undefined) {
+    const value = expand(g, small, output.shape);
+    if (value !== small) sources.set(value, small);
+    return value;
+  }
   const slim = operands.map((operand, i) => slimOperand(g, operand, operands[1 - i], output, sources));
   if (slim[0] === operands[0] && slim[1] === operands[1]) return undefined;
   const shapes = slim.map((operand) => operand.shape);
   // Both operands were broadcasts: compute small, repeat after.
   const full = shapes.some((shape) => sameShape(shape, output.shape));
-  const small = g.node(
+  const narrow = g.node(
     node.op,
     slim,
     { type: output.type, shape: full ? output.shape : broadcastOf(shapes) },
     node.attributes,
   );
-  if (full) return small;
-  const value = expand(g, small, output.shape);
-  sources.set(value, small);
+  if (full) return narrow;
+  const value = expand(g, narrow, output.shape);
+  sources.set(value, narrow);
   return value;
 }
 
@@ -123,6 +129,22 @@ function neutral(op: string, a: number | undefined, b: number | undefined): "fir
   if ((op === "Mul" && b === 1) || (op === "Div" && b === 1) || (op === "Pow" && b === 1)) return "first";
   if ((op === "Add" && a === 0) || (op === "Mul" && a === 1)) return "second";
   return op === "Mul" && (a === 0 || b === 0) ? "zero" : undefined;
+}
+
+/** A uniform operand that makes its partner larger: compute on the partner as it is, with a scalar; the caller repeats the result. */
+function foldScalar(g: GraphBuilder, node: Node, operands: readonly [Value, Value], output: Value): Value | undefined {
+  const at = operands.findIndex((operand) => uniformValue(operand) !== undefined);
+  const [uniform, other] = [operands[at], operands[1 - at]];
+  const value = uniformValue(uniform);
+  if (value === undefined || uniform === undefined || other === undefined || sameShape(other.shape, output.shape))
+    return undefined;
+  const scalar = g.uniform(value, [], uniform.type);
+  return g.node(
+    node.op,
+    at === 0 ? [scalar, other] : [other, scalar],
+    { type: output.type, shape: other.shape },
+    node.attributes,
+  );
 }
 
 /** A smaller stand-in for an operand that the other operand's shape makes redundant. */

@@ -1,0 +1,4 @@
+import { createOnnxEngine } from "../../../shared/engine/onnx-engine.ts";
+import { describeEngine } from "../../contracts/engine.ts";
+
+describeEngine("onnx", () => createOnnxEngine({ threads: 2 }));
