@@ -82,6 +82,8 @@ function checkGraph(session: OnnxSession, spec: PriorSpec, directory: string): v
 async function sampleInBatches(sessions: CausalSessions, spec: PriorSpec, request: SampleRequest): Promise<TokenGrid> {
   const [height, width] = spec.grid;
   const { count, batchSize = DEFAULT_BATCH } = request;
+  checkPositive("count", count);
+  checkPositive("batchSize", batchSize);
   const tokens = new Int32Array(count * height * width);
   const classId = classIdOf(request.className, spec);
   for (let first = 0; first < count; first += batchSize) {
@@ -134,6 +136,12 @@ function sampleBatch(sessions: CausalSessions, spec: PriorSpec, request: BatchRe
     default:
       return spec.objective satisfies never;
   }
+}
+
+/** @throws usage unless `value` is an integer ≥ 1 */
+function checkPositive(where: string, value: number): void {
+  if (Number.isSafeInteger(value) && value >= 1) return;
+  throw usageError({ what: "not a number of images", where, expected: "an integer ≥ 1", got: String(value) });
 }
 
 /** The null class, which follows the named ones, where no name is given. */

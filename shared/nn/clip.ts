@@ -1,11 +1,16 @@
 /** Gradient clipping by the global norm. Knows no optimizer. */
+import { entryOf } from "./state.ts";
 import type { Tensors } from "../engine/engine.ts";
 import { tf } from "../engine/tf.ts";
 import { invariant } from "../errors.ts";
 
-/** √Σ‖g‖² over all tensors: float32 scalar. */
+/**
+ * √Σ‖g‖² over all tensors: float32 scalar. Summed in the order of the names: rounding depends on the order, and a state that was loaded from
+ * a checkpoint may list its entries in another one than the state it was saved from.
+ */
 export function globalNorm(gradients: Tensors): tf.Tensor {
-  const squares = Object.values(gradients).map((gradient) => tf.sum(tf.square(gradient)));
+  const names = Object.keys(gradients).sort();
+  const squares = names.map((name) => tf.sum(tf.square(entryOf(gradients, name))));
   const [first, ...others] = squares;
   invariant(first !== undefined, "globalNorm needs at least one gradient");
   return tf.sqrt(others.reduce<tf.Tensor>((sum, square) => tf.add(sum, square), first));

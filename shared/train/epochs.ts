@@ -4,13 +4,23 @@ import type { Rng } from "../rng.ts";
 /** Index of the example at a position of the row of epochs; a pure function of (rng, count, position). */
 export type EpochOrder = (position: number) => number;
 
+/** Epochs remembered: batches that are made ahead reach into the next one while the last is still being filled. */
+const REMEMBERED = 3;
+
 /** @param rng epoch e is permuted by `rng.fork("shuffle", e)`; undefined keeps the order. */
 export function epochOrder(count: number, rng: Rng | undefined): EpochOrder {
-  let cached: { epoch: number; order: Int32Array } | undefined;
+  const remembered = new Map<number, Int32Array>();
+  const permutationOf = (epoch: number, shuffle: Rng): Int32Array => {
+    const known = remembered.get(epoch);
+    if (known !== undefined) return known;
+    const order = shuffle.fork("shuffle", epoch).permutation(count);
+    const oldest = remembered.keys().next();
+    if (remembered.size >= REMEMBERED && oldest.done !== true) remembered.delete(oldest.value);
+    remembered.set(epoch, order);
+    return order;
+  };
   return (position) => {
-    if (rng === undefined) return position % count;
-    const epoch = Math.floor(position / count);
-    if (cached?.epoch !== epoch) cached = { epoch, order: rng.fork("shuffle", epoch).permutation(count) };
-    return cached.order[position % count] ?? 0;
+    const offset = position % count;
+    return rng === undefined ? offset : (permutationOf(Math.floor(position / count), rng)[offset] ?? 0);
   };
 }

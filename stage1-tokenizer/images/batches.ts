@@ -4,6 +4,7 @@
  */
 import { badInput, failure, type TesseraError, usageError } from "../../shared/errors.ts";
 import type { Rng } from "../../shared/rng.ts";
+import { epochOrder, type EpochOrder } from "../../shared/train/epochs.ts";
 import { decodeRecord } from "./decode.ts";
 import { createLimiter } from "./limiter.ts";
 import type { Preprocessing } from "./preprocess.ts";
@@ -42,9 +43,8 @@ export interface Batches {
   /** Number of records: one epoch. */
   readonly count: number;
   /**
-   * The images at positions step·B … step·B + B − 1 of the endless row of epochs, each epoch being the permutation
-   * `rng.fork("shuffle", epoch).permutation(count)`; batches run across the ends of epochs. In place of a record that cannot
-   * be decoded stands the next one of its epoch's permutation that can.
+   * The images at positions step·B … step·B + B − 1 of the endless row of epochs (shared/train/epochs.ts); batches run across the
+   * ends of epochs. In place of a record that cannot be decoded stands the next one of its epoch that can.
    * @param step 0, 1, 2, …; any order gives the same batches, ascending order is decoded ahead.
    * @throws bad-input if no record can be decoded, or at the first that cannot if there is no `onFailure`.
    */
@@ -97,18 +97,15 @@ export function createBatches(options: BatchesOptions): Batches {
   };
 }
 
-/** step → batch, without memory between calls but for the permutations last used. */
+/** step → batch, without memory between calls but for the orders last used. */
 function createAssembler(options: BatchesOptions, store: PixelStore): (step: number) => Promise<ImageBatch> {
-  const { records, preprocessing, batchSize } = options;
+  const { records, preprocessing, batchSize, rng, shuffle } = options;
   const imageBytes = preprocessing.size[0] * preprocessing.size[1] * 3;
-  const orderOf = createOrders(options);
+  const order = epochOrder(records.length, shuffle ? rng : undefined);
   return async (step) => {
     const positions = Array.from({ length: batchSize }, (_, i) => step * batchSize + i);
     const found = await Promise.all(
-      positions.map((position) => {
-        const epoch = Math.floor(position / records.length);
-        return firstDecodable(orderOf(epoch), position - epoch * records.length, store);
-      }),
+      positions.map((position) => firstDecodable(position, { order, count: records.length, store })),
     );
     const images = new Uint8Array(batchSize * imageBytes); // [B, H, W, 3]
     found.forEach(({ pixels }, i) => images.set(pixels, i * imageBytes));
@@ -120,31 +117,16 @@ function createAssembler(options: BatchesOptions, store: PixelStore): (step: num
   };
 }
 
-/** epoch → order of the records. */
-function createOrders({ records, rng, shuffle }: BatchesOptions): (epoch: number) => Int32Array {
-  const remembered = new Map<number, Int32Array>();
-  return (epoch) => {
-    if (!shuffle) epoch = 0;
-    let order = remembered.get(epoch);
-    if (!order) {
-      order = shuffle
-        ? rng.fork("shuffle", epoch).permutation(records.length)
-        : Int32Array.from(records, (_, index) => index);
-      const oldest = remembered.keys().next();
-      if (remembered.size >= 3 && oldest.done !== true) remembered.delete(oldest.value);
-      remembered.set(epoch, order);
-    }
-    return order;
-  };
-}
-
-async function firstDecodable(order: Int32Array, offset: number, store: PixelStore) {
-  for (let k = 0; k < order.length; k++) {
-    const index = order[(offset + k) % order.length] ?? 0;
+/** The image at `position`, or the next one of its epoch that can be decoded. */
+async function firstDecodable(position: number, from: { order: EpochOrder; count: number; store: PixelStore }) {
+  const { order, count, store } = from;
+  const offset = position % count;
+  for (let k = 0; k < count; k++) {
+    const index = order(position - offset + ((offset + k) % count));
     const pixels = await store.pixels(index);
     if (pixels) return { index, pixels };
   }
-  throw noImage(`none of the ${order.length} images can be decoded`);
+  throw noImage(`none of the ${count} images can be decoded`);
 }
 
 interface PixelStore {

@@ -105,12 +105,13 @@ describe.each(["causal", "masked"])("%s", (objective) => {
   });
 });
 
-test("causal: a changed id at j changes logits from j on and none before", () => {
+test("causal: a changed id at j changes logits from j on and, to the bit, none before", () => {
   const { ids, logits } = setUp({ objective: "causal" });
   const before = logits(ids);
   for (let j = 0; j < L; j++) {
-    const changed = changedPositions(logits(ids.with(j, ((ids[j] ?? 0) + 1) % K)), before, 0);
-    expect(changed[0]).toBe(j);
+    const after = logits(ids.with(j, ((ids[j] ?? 0) + 1) % K));
+    expect(numbers(after).slice(0, j * K)).toEqual(numbers(before).slice(0, j * K));
+    expect(changedPositions(after, before, 0)[0]).toBe(j);
   }
 });
 

@@ -1,0 +1,269 @@
+/** Published priors, loaded and sampled; and the folders that are none. */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { publishArtifact, type JsonValue } from "../../shared/artifact.ts";
+import { tf } from "../../shared/engine/tf.ts";
+import type { Initializer, OnnxModel, OnnxNode } from "../../shared/onnx/model.ts";
+import { encodeModel } from "../../shared/onnx/write.ts";
+import { Rng } from "../../shared/rng.ts";
+import { forward } from "../../stage2-prior/model/transformer.ts";
+import { loadPrior, type Prior, type SampleRequest } from "../../stage2-prior/prior.ts";
+import { evaluationWeights, sizeOfPrior } from "../../stage2-prior/training-step.ts";
+import { toCausalInputs } from "../../stage2-prior/vocabulary.ts";
+import { toTensors } from "../contracts/quantizer.ts";
+import { bytesOf } from "../shared/onnx/models.ts";
+import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
+import { FINGERPRINT, publishUntrained, untrained } from "./tiny-artifact.ts";
+import { tinyPrior } from "./tiny-config.ts";
+
+const temporary = useTemporaryDirectory();
+const OPTIONS = { threads: 1 };
+const L = 16;
+
+describe.each(["causal", "masked"] as const)("a %s prior", (objective) => {
+  const config = tinyPrior({ objective });
+  let prior: Prior;
+  beforeAll(async () => {
+    prior = await loadPrior(await publishUntrained(config, temporary("prior")), OPTIONS);
+  });
+  afterAll(() => prior.dispose());
+
+  const sample = async (request: Partial<SampleRequest> = {}): Promise<Int32Array> =>
+    (await prior.sample({ count: 5, rng: Rng.fromSeed(3), ...request })).tokens;
+
+  test("says what its manifest says", () => {
+    expect(prior.spec).toEqual({
+      objective,
+      codebookSize: 7,
+      grid: [4, 4],
+      classes: ["x", "y", "z"],
+      maskSchedule: config.maskSchedule,
+      fingerprint: FINGERPRINT,
+    });
+    expect(prior.directory.endsWith(prior.name)).toBe(true);
+  });
+
+  test("samples grids of codes", async () => {
+    const { tokens, shape } = await prior.sample({ count: 5, rng: Rng.fromSeed(3) });
+    expect(shape).toEqual([5, 4, 4]);
+    expect(tokens).toHaveLength(5 * L);
+    expect(tokens.every((token) => token >= 0 && token < 7)).toBe(true);
+    expect(new Set(tokens).size).toBeGreaterThan(1);
+  });
+
+  test("the same seed gives the same images, another seed others", async () => {
+    expect(await sample()).toEqual(await sample());
+    expect(await sample({ rng: Rng.fromSeed(4) })).not.toEqual(await sample());
+  });
+
+  test.each([1, 2, 3, 4, 100])("image i is the same in batches of %d", async (batchSize) => {
+    expect(await sample({ batchSize })).toEqual(await sample());
+  });
+
+  test("image i does not depend on how many are asked for", async () => {
+    expect(await sample({ count: 2 })).toEqual((await sample()).subarray(0, 2 * L));
+  });
+
+  test("a class is another condition than no class and than another class", async () => {
+    const made = await Promise.all([undefined, "x", "y"].map((className) => sample({ className })));
+    expect(new Set(made.map((tokens) => tokens.join())).size).toBe(3);
+  });
+
+  test("a class that does not exist is a usage error (2) that lists those that do", async () => {
+    await expect(sample({ className: "w" })).rejects.toMatchObject({
+      exitCode: 2,
+      message: expect.stringMatching(/"w".*x, y, z/) as string,
+    });
+  });
+
+  test.each([0, -1, 1.5, NaN])("a count or batch of %d is a usage error (2)", async (wrong) => {
+    await expect(sample({ count: wrong })).rejects.toMatchObject({ exitCode: 2 });
+    await expect(sample({ batchSize: wrong })).rejects.toMatchObject({ exitCode: 2 });
+  });
+
+  test("reports every token once, over all batches", async () => {
+    const reports: number[] = [];
+    await sample({ batchSize: 2, onProgress: (newTokens) => reports.push(newTokens) });
+    expect(reports.every((newTokens) => newTokens >= 0)).toBe(true);
+    expect(reports.reduce((sum, newTokens) => sum + newTokens, 0)).toBe(5 * L);
+  });
+
+  test("stops with the signal's reason", async () => {
+    const controller = new AbortController();
+    const reason = new Error("enough");
+    const onProgress = (): void => {
+      controller.abort(reason);
+    };
+    await expect(sample({ batchSize: 2, signal: controller.signal, onProgress })).rejects.toBe(reason);
+  });
+
+  test("an unconditional one samples without a class and knows none (2)", async () => {
+    const directory = await publishUntrained(tinyPrior({ objective, classes: 0 }), temporary("prior"));
+    const unconditional = await loadPrior(directory, OPTIONS);
+    expect(unconditional.spec.classes).toEqual([]);
+    const { tokens } = await unconditional.sample({ count: 2, rng: Rng.fromSeed(1) });
+    expect(tokens.every((token) => token >= 0 && token < 7)).toBe(true);
+    const conditional = unconditional.sample({ count: 1, rng: Rng.fromSeed(1), className: "x" });
+    await expect(conditional).rejects.toMatchObject({ exitCode: 2, message: expect.stringMatching(/unconditional/) as string }); // prettier-ignore
+    await unconditional.dispose();
+  });
+});
+
+test("at temperature 0 the causal prior takes what the training code's full pass finds likeliest", async () => {
+  await tf.setBackend("cpu");
+  const config = tinyPrior({ objective: "causal" });
+  const prior = await loadPrior(await publishUntrained(config, temporary("prior")), OPTIONS);
+  const { tokens } = await prior.sample({ count: 3, rng: Rng.fromSeed(3), temperature: 0, className: "y" });
+  await prior.dispose();
+  const { spec, values } = untrained(config).state;
+  const ids = tf.tensor(toCausalInputs(tokens, { codebookSize: 7, length: L }), [3, L], "int32");
+  const input = { ids, classIds: tf.tensor1d([1, 1, 1], "int32") };
+  const weights = toTensors(evaluationWeights(spec), evaluationWeights(values));
+  const logits = forward(weights, input, sizeOfPrior(config), { causal: true });
+  expect([...tf.argMax(logits, -1).dataSync()]).toEqual([...tokens]);
+});
+
+test("a masked prior decodes in one step to one a token, and refuses any other number (2)", async () => {
+  const prior = await loadPrior(
+    await publishUntrained(tinyPrior({ objective: "masked" }), temporary("prior")),
+    OPTIONS,
+  );
+  for (const steps of [1, 5, L]) {
+    const { tokens } = await prior.sample({ count: 2, rng: Rng.fromSeed(1), steps });
+    expect(tokens.every((token) => token >= 0 && token < 7)).toBe(true);
+  }
+  for (const steps of [0, L + 1, NaN])
+    await expect(prior.sample({ count: 2, rng: Rng.fromSeed(1), steps })).rejects.toMatchObject({ exitCode: 2 });
+  await prior.dispose();
+});
+
+/** logits [N, 16, 7] = 0·tokens + `row`, then `more` nodes from "sum" to "logits": no training code was near it. */
+function handMade(row: readonly number[], more: readonly OnnxNode[], output = "logits"): Uint8Array {
+  const constant = (name: string, type: Initializer["type"], data: Uint8Array, shape: number[]): Initializer => ({ name, type, shape, data }); // prettier-ignore
+  const model: OnnxModel = {
+    name: "by-hand",
+    irVersion: 8,
+    opsets: { "": 17 },
+    producer: "somebody",
+    inputs: [{ name: "tokens", type: "int64", shape: ["N", L] }],
+    outputs: [{ name: output, type: "float32", shape: ["N", L, row.length] }],
+    initializers: [
+      constant("zero", "float32", bytesOf(Float32Array.of(0)), [1]),
+      constant("last", "int64", bytesOf(BigInt64Array.of(-1n)), [1]),
+      constant("row", "float32", bytesOf(Float32Array.from(row)), [row.length]),
+    ],
+    nodes: [
+      { op: "Cast", name: "cast", inputs: ["tokens"], outputs: ["float"], attributes: { to: { kind: "int", value: 1 } } }, // prettier-ignore
+      { op: "Mul", name: "mul", inputs: ["float", "zero"], outputs: ["nothing"] },
+      { op: "Unsqueeze", name: "unsqueeze", inputs: ["nothing", "last"], outputs: ["column"] },
+      { op: "Add", name: "add", inputs: ["column", "row"], outputs: ["sum"] },
+      ...more,
+    ],
+  };
+  return encodeModel(model);
+}
+const node = (op: string, inputs: readonly string[], output = "logits"): OnnxNode => ({ op, name: op, inputs, outputs: [output] }); // prettier-ignore
+
+async function publishGraph(graph: Uint8Array, changes: Readonly<Record<string, JsonValue>> = {}): Promise<string> {
+  const directory = temporary("by-hand");
+  const config = { objective: "masked", codebookSize: 7, grid: [4, 4], classes: [], ...changes };
+  await publishArtifact({ directory, kind: "prior", config, fingerprint: FINGERPRINT, files: { "prior.onnx": graph } });
+  return directory;
+}
+
+describe("a graph of anybody's making", () => {
+  const ROW = [0, 1, 2, 9, 4, 3, 2];
+
+  test("with the signature and a manifest is a prior", async () => {
+    const prior = await loadPrior(await publishGraph(handMade(ROW, [node("Identity", ["sum"])])), OPTIONS);
+    const { tokens } = await prior.sample({ count: 2, rng: Rng.fromSeed(1), temperature: 0 });
+    expect([...tokens]).toEqual(Array<number>(2 * L).fill(3));
+    await prior.dispose();
+  });
+
+  test.each([
+    ["NaN", node("Div", ["nothing3", "zero"])],
+    ["infinity", node("Div", ["sum", "zero"])],
+  ])("that answers %s is stopped while sampling (5), naming the image", async (_what, last) => {
+    const zeros = node("Sub", ["sum", "sum"], "nothing3");
+    const prior = await loadPrior(await publishGraph(handMade(ROW, [zeros, last])), OPTIONS);
+    await expect(prior.sample({ count: 2, rng: Rng.fromSeed(1) })).rejects.toMatchObject({
+      exitCode: 5,
+      message: expect.stringMatching(/image 0/) as string,
+    });
+    await prior.dispose();
+  });
+
+  test("whose K is not its manifest's is refused (4) with both", async () => {
+    const directory = await publishGraph(handMade(ROW, [node("Identity", ["sum"])]), { codebookSize: 8 });
+    await expect(loadPrior(directory, OPTIONS)).rejects.toMatchObject({
+      exitCode: 4,
+      message: expect.stringMatching(/8.*7/) as string,
+    });
+  });
+
+  test("without logits is refused (4)", async () => {
+    const directory = await publishGraph(handMade(ROW, [node("Identity", ["sum"], "scores")], "scores"));
+    await expect(loadPrior(directory, OPTIONS)).rejects.toMatchObject({ exitCode: 4 });
+  });
+
+  test("of another grid or objective than its manifest says is refused (4) when it is sampled", async () => {
+    const graph = handMade(ROW, [node("Identity", ["sum"])]);
+    for (const changes of [{ grid: [4, 5] }, { objective: "causal" }]) {
+      const prior = await loadPrior(await publishGraph(graph, changes), OPTIONS);
+      await expect(prior.sample({ count: 1, rng: Rng.fromSeed(1) })).rejects.toMatchObject({ exitCode: 4 });
+      await prior.dispose();
+    }
+  });
+
+  test("that is no ONNX file cannot be loaded (1)", async () => {
+    const directory = await publishGraph(Uint8Array.of(1, 2, 3));
+    await expect(loadPrior(directory, OPTIONS)).rejects.toMatchObject({ exitCode: 1 });
+  });
+});
+
+describe("a folder that is no prior", () => {
+  const load = (directory: string): Promise<Prior> => loadPrior(directory, OPTIONS);
+  const published = (): Promise<string> => publishUntrained(tinyPrior({ objective: "masked" }), temporary("prior"));
+
+  test("missing, or without a manifest (3)", async () => {
+    await expect(load(temporary("nowhere"))).rejects.toMatchObject({ exitCode: 3 });
+    const empty = temporary("empty");
+    mkdirSync(empty);
+    await expect(load(empty)).rejects.toMatchObject({ exitCode: 3 });
+  });
+
+  test("of another kind (4)", async () => {
+    const directory = temporary("tokenizer");
+    await publishArtifact({ directory, kind: "tokenizer", config: {}, files: {} });
+    await expect(load(directory)).rejects.toMatchObject({
+      exitCode: 4,
+      message: expect.stringMatching(/expected prior, got tokenizer/) as string,
+    });
+  });
+
+  test("without its graph (3)", async () => {
+    const directory = await published();
+    rmSync(join(directory, "prior.onnx"));
+    await expect(load(directory)).rejects.toMatchObject({ exitCode: 3 });
+    const unlisted = temporary("unlisted");
+    const config = { objective: "masked", codebookSize: 7, grid: [4, 4], classes: [] };
+    await publishArtifact({ directory: unlisted, kind: "prior", config, fingerprint: FINGERPRINT, files: {} });
+    await expect(load(unlisted)).rejects.toMatchObject({ exitCode: 3 });
+  });
+
+  test("with one changed byte anywhere in its graph (4)", async () => {
+    const directory = await published();
+    const path = join(directory, "prior.onnx");
+    const bytes = readFileSync(path);
+    for (const at of [0, bytes.length >> 1, bytes.length - 1]) {
+      const changed = Buffer.from(bytes);
+      changed[at] = (changed[at] ?? 0) ^ 1;
+      writeFileSync(path, changed);
+      await expect(load(directory)).rejects.toMatchObject({ exitCode: 4 });
+    }
+    writeFileSync(path, bytes.subarray(0, -1));
+    await expect(load(directory)).rejects.toMatchObject({ exitCode: 4 });
+  });
+});

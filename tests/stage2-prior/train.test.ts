@@ -1,0 +1,234 @@
+/** Whole prior runs on token sets of a few bytes: learning, resuming, refusing; and the published graphs against the training code. */
+import { spawnSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
+
+import { beforeAll, describe, expect, it } from "vitest";
+
+import { createOnnxEngine } from "../../shared/engine/onnx-engine.ts";
+import { createTfjsEngine } from "../../shared/engine/tfjs-engine.ts";
+import type { tf } from "../../shared/engine/tf.ts";
+import type { Arrays } from "../../shared/engine/engine.ts";
+import { createSession } from "../../shared/onnx/session.ts";
+import { Rng } from "../../shared/rng.ts";
+import { createTokenWriter, openTokens, type TokenSet } from "../../shared/token-file/index.ts";
+import { silentReporter } from "../../shared/train/reporter.ts";
+import { exportCausal, exportMasked } from "../../stage2-prior/export.ts";
+import { forward } from "../../stage2-prior/model/transformer.ts";
+import { createCausalNetwork, createMaskedNetwork } from "../../stage2-prior/networks.ts";
+import { trainPrior, type PriorRun, type TrainPriorOptions } from "../../stage2-prior/train.ts";
+import { evaluationWeights, initialPriorState, sizeOfPrior } from "../../stage2-prior/training-step.ts";
+import { toCausalInputs, toIds } from "../../stage2-prior/vocabulary.ts";
+import { UNKNOWN } from "../../shared/tokens.ts";
+import { relativeError } from "../parity/compare.ts";
+import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
+import { pythonWith } from "../shared/onnx/models.ts";
+import { tinyPrior } from "./tiny-config.ts";
+
+const temporary = useTemporaryDirectory();
+const LENGTH = 16;
+
+/** Grids that count upwards from a random start: after the first token nothing is left to chance. */
+async function writeTokens(count: number, changes: { fingerprint?: string; seed?: number } = {}): Promise<TokenSet> {
+  const directory = temporary("tokens");
+  const { fingerprint = "a".repeat(64), seed = 0 } = changes;
+  const header = {
+    fingerprint,
+    preprocessing: {},
+    grid: [4, 4] as [number, number],
+    codebookSize: 7,
+    classes: ["x", "y", "z"],
+  };
+  const writer = await createTokenWriter({ directory, header });
+  for (let i = 0; i < count; i++) {
+    const start = Rng.fromSeed(seed).fork(i).integer(7);
+    await writer.append({
+      key: `k${i}`,
+      label: i % 3,
+      tokens: Int32Array.from({ length: LENGTH }, (_, at) => (start + at) % 7),
+    });
+  }
+  await writer.finish();
+  return openTokens(directory);
+}
+
+let training: TokenSet;
+let heldOut: TokenSet;
+beforeAll(async () => {
+  [training, heldOut] = [await writeTokens(9), await writeTokens(5, { seed: 1 })];
+});
+
+const train = (changes: Partial<TrainPriorOptions> = {}): Promise<PriorRun> =>
+  trainPrior({
+    config: tinyPrior({ steps: 12 }),
+    training,
+    heldOut,
+    engine: createOnnxEngine({ threads: 2 }),
+    seed: 4,
+    reporter: silentReporter,
+    ...changes,
+  });
+
+function stopAfter(steps: number): Pick<TrainPriorOptions, "signal" | "reporter"> {
+  const controller = new AbortController();
+  const progress = (done: number): void => {
+    if (done >= steps) controller.abort();
+  };
+  return { signal: controller.signal, reporter: { ...silentReporter, progress } };
+}
+
+async function finished(run: Promise<PriorRun>): Promise<Extract<PriorRun, { interrupted: false }>> {
+  const end = await run;
+  if (end.interrupted) throw new Error("The run should have finished.");
+  return end;
+}
+
+describe("trainPrior", () => {
+  it("learns what can be known: counting costs one uniform token in sixteen", async () => {
+    const config = tinyPrior({ steps: 300, width: 32, weightEmaDecay: 0.9 });
+    const { bitsPerToken } = await finished(train({ config }));
+    const floor = Math.log2(7) / LENGTH;
+    expect(bitsPerToken).toBeGreaterThan(floor * 0.9);
+    expect(bitsPerToken).toBeLessThan(0.8); // uniform would cost 2.8; first tokens are few, and some held-out ones were never seen first
+  });
+
+  it.each(["causal", "masked"] as const)(
+    "comes to the same %s state, byte for byte, wherever it was stopped and resumed",
+    async (objective) => {
+      const config = tinyPrior({ steps: 12, objective, dropout: 0.2, labelDrop: 0.3 });
+      const whole = (await finished(train({ config }))).state.values;
+      for (const stop of [1, 5, 10]) {
+        const checkpoint = { path: temporary("checkpoint.safetensors"), every: 4, resume: true };
+        expect(await train({ config, checkpoint, ...stopAfter(stop) })).toEqual({ interrupted: true, step: stop });
+        expect((await finished(train({ config, checkpoint }))).state.values).toEqual(whole);
+      }
+    },
+  );
+
+  it("refuses the checkpoint of another run", async () => {
+    const checkpoint = { path: temporary("checkpoint.safetensors"), every: 4, resume: true };
+    await train({ checkpoint, ...stopAfter(2) });
+    await expect(train({ checkpoint, seed: 5 })).rejects.toMatchObject({ code: "mismatch" });
+    await expect(train({ checkpoint, training: heldOut })).rejects.toMatchObject({ code: "mismatch" });
+  });
+
+  it("refuses held-out tokens of another tokenizer", async () => {
+    const other = await writeTokens(3, { fingerprint: "b".repeat(64) });
+    await expect(train({ heldOut: other })).rejects.toMatchObject({ code: "mismatch" });
+  });
+
+  it("measures each held-out row once, whatever the batch", async () => {
+    const one = await finished(
+      train({ config: tinyPrior({ steps: 3, learningRate: 1e-12, batchSize: 1, weightDecay: 0 }) }),
+    );
+    const four = await finished(
+      train({ config: tinyPrior({ steps: 3, learningRate: 1e-12, batchSize: 4, weightDecay: 0 }) }),
+    );
+    expect(four.bitsPerToken).toBeCloseTo(one.bitsPerToken, 4);
+  });
+
+  it("holds out the last rows where there is no held-out set", async () => {
+    const { interrupted } = await trainPrior({
+      config: tinyPrior({ steps: 4 }),
+      training,
+      engine: createOnnxEngine({ threads: 2 }),
+      seed: 0,
+      reporter: silentReporter,
+    });
+    expect(interrupted).toBe(false);
+  });
+});
+
+describe("published graphs", () => {
+  const weightsFor = (objective: "causal" | "masked", classes: number) => {
+    const config = tinyPrior({ objective, classes });
+    const state = initialPriorState(config, Rng.fromSeed(2));
+    return { config, weights: { spec: evaluationWeights(state.spec), values: evaluationWeights(state.values) } };
+  };
+  const tokens = Int32Array.from({ length: 3 * LENGTH }, (_, i) => Rng.fromSeed(i).integer(7));
+
+  /** The training code's logits on the oracle. */
+  async function reference(
+    objective: "causal" | "masked",
+    classes: number,
+    arrays: { ids: Int32Array; classIds: Int32Array },
+  ): Promise<Float32Array> {
+    const { config, weights } = weightsFor(objective, classes);
+    const oracle = await createTfjsEngine("oracle");
+    const spec = { ids: { shape: [3, LENGTH], dtype: "int32" }, classIds: { shape: [3], dtype: "int32" } } as const;
+    const fn = await oracle.compile(
+      (inputs) => ({
+        logits: forward(
+          inputs,
+          inputs as { ids: tf.Tensor; classIds: tf.Tensor } & typeof inputs,
+          sizeOfPrior(config),
+          { causal: objective === "causal" },
+        ),
+      }),
+      { ...spec, ...weights.spec },
+    );
+    const { logits } = await fn.run({ ...arrays, ...(weights.values as Arrays) });
+    return logits as Float32Array;
+  }
+
+  it.each([0, 3])("masked, %d classes: any batch, the same logits", async (classes) => {
+    const { config, weights } = weightsFor("masked", classes);
+    const session = await createSession(exportMasked(config, weights), { threads: 2 });
+    const shown = tokens.map((token, i) => (i % 3 === 0 ? UNKNOWN : token));
+    const classIds = Int32Array.of(classes, 0, Math.min(1, classes));
+    const got = await createMaskedNetwork(session, { codebookSize: 7, classIds })(shown);
+    expect(relativeError(got, await reference("masked", classes, { ids: toIds(shown, 7), classIds }))).toBeLessThan(
+      1e-5,
+    );
+    await session.dispose();
+  });
+
+  it.each([
+    [0, Array<number>(16).fill(1)],
+    [3, Array<number>(16).fill(1)],
+    [3, [5, 1, 7, 3]],
+  ] as const)(
+    "causal, %d classes, fed in pieces %j from an empty cache: the logits of the full pass",
+    async (classes, pieces) => {
+      const { config, weights } = weightsFor("causal", classes);
+      const graph = exportCausal(config, weights);
+      const sessions = {
+        growing: await createSession(graph, { threads: 2 }),
+        empty: await createSession(graph, { threads: 2, optimization: "basic" }),
+      };
+      const classIds = Int32Array.of(classes, 0, Math.min(2, classes));
+      const network = createCausalNetwork(sessions, { codebookSize: 7, length: LENGTH, classIds });
+      const ids = toCausalInputs(tokens, { codebookSize: 7, length: LENGTH });
+      const full = await reference("causal", classes, { ids, classIds });
+      let at = 0;
+      for (const size of pieces) {
+        const previous = Int32Array.from({ length: 3 * size }, (_, i) => {
+          const id = ids[Math.floor(i / size) * LENGTH + at + (i % size)] ?? 0;
+          return id === 7 ? UNKNOWN : id;
+        });
+        const got = await network(previous);
+        at += size;
+        const expected = new Float32Array(3 * 7);
+        for (let row = 0; row < 3; row++)
+          expected.set(full.subarray((row * LENGTH + at - 1) * 7, (row * LENGTH + at) * 7), row * 7);
+        expect(relativeError(got, expected), `position ${at - 1}`).toBeLessThan(1e-5);
+      }
+      await Promise.all([sessions.growing.dispose(), sessions.empty.dispose()]);
+    },
+  );
+
+  const python = pythonWith("onnx");
+  it.skipIf(python === undefined)("are accepted by Python's onnx checker (skipped where no Python has onnx)", () => {
+    for (const [objective, exporter] of [
+      ["causal", exportCausal],
+      ["masked", exportMasked],
+    ] as const) {
+      // prettier-ignore
+      const { config, weights } = weightsFor(objective, 3);
+      const path = temporary(`${objective}.onnx`);
+      writeFileSync(path, exporter(config, weights));
+      const script = `import onnx; onnx.checker.check_model(onnx.load("${path}"), full_check=True)`;
+      const { status, stderr } = spawnSync(python ?? "", ["-c", script], { encoding: "utf8" });
+      expect(status, stderr).toBe(0);
+    }
+  });
+});
