@@ -109,6 +109,27 @@ describe("trainPrior", () => {
     await train({ checkpoint, ...stopAfter(2) });
     await expect(train({ checkpoint, seed: 5 })).rejects.toMatchObject({ code: "mismatch" });
     await expect(train({ checkpoint, training: heldOut })).rejects.toMatchObject({ code: "mismatch" });
+    for (const changes of [{ learningRate: 2e-2 }, { dropout: 0.1 }, { objective: "masked" }, { steps: 13 }])
+      await expect(
+        train({ checkpoint, config: tinyPrior({ steps: 12, ...changes }) }),
+        JSON.stringify(changes),
+      ).rejects.toMatchObject({ code: "mismatch" });
+  });
+
+  it("goes on beyond its steps where the rate does not depend on them", async () => {
+    const config = (steps: number) => tinyPrior({ steps, schedule: "constant" });
+    const checkpoint = { path: temporary("checkpoint.safetensors"), every: 5, resume: true };
+    await finished(train({ config: config(5), checkpoint }));
+    const longer = await finished(train({ config: config(9), checkpoint }));
+    expect(longer.state.values).toEqual((await finished(train({ config: config(9) }))).state.values);
+  });
+
+  it("stops at a loss that is not finite (5), naming step and images", async () => {
+    const config = tinyPrior({ steps: 40, learningRate: 1e30, warmupSteps: 0, clipNorm: 1e30 });
+    await expect(train({ config })).rejects.toMatchObject({
+      exitCode: 5,
+      message: expect.stringMatching(/step \d+.*k\d/s) as string,
+    });
   });
 
   it("refuses held-out tokens of another tokenizer", async () => {
