@@ -5,6 +5,7 @@
 import { openArtifact, type Artifact } from "../shared/artifact.ts";
 import { badInput, invariant, mismatch } from "../shared/errors.ts";
 import { fingerprintTokenizer } from "../shared/fingerprint.ts";
+import { decodeModel } from "../shared/onnx/read.ts";
 import { createSession, type OnnxSession, type SessionOptions, type TensorData } from "../shared/onnx/session.ts";
 import { checkTokens, type TokenGrid, type TokenizerSpec } from "../shared/tokens.ts";
 import { gridOf, parseTokenizerConfig } from "./config.ts";
@@ -57,6 +58,8 @@ export async function loadTokenizer(directory: string, options: SessionOptions =
     grid: gridOf(config),
     imageSize: [config.imageSize, config.imageSize],
   };
+  // Read by us first: the runtime would follow references to other files.
+  decodeModel(encoderBytes, artifact.path("encoder.onnx"));
   const encoder = await createSession(encoderBytes, options);
   return createTokenizer({ directory, spec, preprocessing, encoder, decoder: lazyDecoder(artifact, options) });
 }
@@ -68,7 +71,11 @@ function lazyDecoder(
 ): { get(): Promise<OnnxSession>; loaded(): Promise<OnnxSession> | undefined } {
   let session: Promise<OnnxSession> | undefined;
   return {
-    get: () => (session ??= artifact.read("decoder.onnx").then((bytes) => createSession(bytes, options))),
+    get: () =>
+      (session ??= artifact.read("decoder.onnx").then((bytes) => {
+        decodeModel(bytes, artifact.path("decoder.onnx"));
+        return createSession(bytes, options);
+      })),
     loaded: () => session,
   };
 }

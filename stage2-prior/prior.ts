@@ -3,6 +3,7 @@
  */
 import { openArtifact } from "../shared/artifact.ts";
 import { mismatch, usageError } from "../shared/errors.ts";
+import { decodeModel } from "../shared/onnx/read.ts";
 import { createSession, type OnnxSession, type SessionOptions } from "../shared/onnx/session.ts";
 import type { Rng } from "../shared/rng.ts";
 import type { TokenGrid } from "../shared/tokens.ts";
@@ -20,7 +21,7 @@ export interface SampleRequest {
   readonly temperature?: number | undefined;
   /** Class of every image, by name; unconditional where absent. */
   readonly className?: string | undefined;
-  /** Masked priors: decoding steps, default 12. */
+  /** Masked priors: decoding steps, default 12, or one a token where there are fewer. */
   readonly steps?: number | undefined;
   /** Masked priors: noise on the confidence, default 4.5. */
   readonly choiceTemperature?: number | undefined;
@@ -48,6 +49,8 @@ export async function loadPrior(directory: string, options: SessionOptions = {})
   const artifact = await openArtifact(directory, { kind: "prior" });
   const spec = parsePriorManifest(artifact.manifest, directory);
   const graph = await artifact.read(GRAPH_FILE);
+  // Anybody's graph may lie here: read by us first, which refuses references to other files, before the runtime follows any.
+  decodeModel(graph, artifact.path(GRAPH_FILE));
   const session = await createSession(graph, options);
   checkGraph(session, spec, directory);
   const empty =
@@ -102,7 +105,15 @@ interface BatchRequest extends SampleRequest {
 
 function sampleBatch(sessions: CausalSessions, spec: PriorSpec, request: BatchRequest): Promise<TokenGrid> {
   const { codebookSize, grid } = spec;
-  const { size, first, rng, temperature, onProgress, steps = DEFAULT_STEPS, choiceTemperature } = request;
+  const {
+    size,
+    first,
+    rng,
+    temperature,
+    onProgress,
+    steps = Math.min(DEFAULT_STEPS, grid[0] * grid[1]),
+    choiceTemperature,
+  } = request;
   let fixed = 0;
   const common = {
     codebookSize,
