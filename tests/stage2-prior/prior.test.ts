@@ -217,9 +217,9 @@ describe("a graph of anybody's making", () => {
     }
   });
 
-  test("that is no ONNX file cannot be loaded (1)", async () => {
+  test("that is no ONNX file is bad input (3)", async () => {
     const directory = await publishGraph(Uint8Array.of(1, 2, 3));
-    await expect(loadPrior(directory, OPTIONS)).rejects.toMatchObject({ exitCode: 1 });
+    await expect(loadPrior(directory, OPTIONS)).rejects.toMatchObject({ exitCode: 3 });
   });
 });
 

@@ -42,6 +42,13 @@ describe("clipByGlobalNorm", () => {
     expect(first(clipByGlobalNorm(gradients(), 100).gradients["a"])).toBe(3);
     expect(first(clipByGlobalNorm({ a: tf.zeros([2]) }, 1).gradients["a"])).toBe(0);
   });
+
+  test("rounds alike in whatever order the entries stand", () => {
+    // In float32 (1 + 2⁻²⁴) + 2⁻²⁴ = 1, but 1 + (2⁻²⁴ + 2⁻²⁴) > 1: the order of a sum shows.
+    const parts = { a: tf.tensor([1]), b: tf.tensor([2 ** -12]), c: tf.tensor([2 ** -12]) };
+    const { a, b, c } = parts;
+    expect(first(clipByGlobalNorm({ b, c, a }, 1).norm)).toBe(first(clipByGlobalNorm(parts, 1).norm));
+  });
 });
 
 describe("straightThrough", () => {
