@@ -46,6 +46,12 @@ async function toArrays(tensors: Tensors): Promise<Record<string, NumericArray>>
 
 const dispose = (tensors: Tensors): void => tf.dispose(Object.values(tensors));
 
+/** Disposes `tensors` but those that are in `kept`: a step may hand an entry on as it is. */
+function disposeUnless(kept: Tensors, tensors: Tensors): void {
+  const held = new Set(Object.values(kept));
+  tf.dispose(Object.values(tensors).filter((tensor) => !held.has(tensor)));
+}
+
 class TfjsTrainer implements Trainer {
   readonly #step: TrainingStep;
   readonly #spec: Signature;
@@ -66,8 +72,10 @@ class TfjsTrainer implements Trainer {
       const { gradients, statistics, metrics } = this.#step.gradients(this.#state, toTensors(batch, this.#batch));
       return { next: this.#step.update(this.#state, gradients, statistics), metrics };
     });
+    // Metrics may be state entries: reading them starts before the state is replaced.
+    const report = this.#take(metrics, next);
     this.#replace(next);
-    return this.#take(metrics);
+    return report;
   }
 
   async gradients(batch: Arrays): Promise<{ gradients: Arrays; statistics: Arrays; metrics: Arrays }> {
@@ -83,6 +91,8 @@ class TfjsTrainer implements Trainer {
   async update(gradients: Arrays, statistics: Arrays): Promise<void> {
     const { next } = tidyRecords(() => {
       const shapes = this.#shapes;
+      checkArrays(gradients, shapes.gradients, "gradients");
+      checkArrays(statistics, shapes.statistics, "statistics");
       return {
         next: this.#step.update(
           this.#state,
@@ -133,14 +143,14 @@ class TfjsTrainer implements Trainer {
 
   #replace(next: Tensors): void {
     checkUpdate(next, this.#spec);
-    const kept = new Set(Object.values(next).map(({ dataId }) => dataId));
-    for (const tensor of Object.values(this.#state)) if (!kept.has(tensor.dataId)) tensor.dispose();
+    disposeUnless(next, this.#state);
     this.#state = next;
   }
 
-  async #take(tensors: Tensors): Promise<Arrays> {
+  /** Values of what a step returned; the tensors are let go unless `state` holds them too. */
+  async #take(tensors: Tensors, state = this.#state): Promise<Arrays> {
     const arrays = await toArrays(tensors);
-    dispose(tensors);
+    disposeUnless(state, tensors);
     return arrays;
   }
 }

@@ -4,8 +4,12 @@
  * An exported graph then has `N` or `P` where the prime was.
  */
 
-/** Primes near 10⁵: the product of three, times a head count, is still exact in a double. */
-const PRIMES = [100003, 100019, 100043, 100049] as const;
+/**
+ * Primes near 10⁵: the product of three, times a head count, is still exact in a double. Further apart than twice the largest
+ * offset that `expressSize` recognises, and further than that from 100,000, which is a size somebody may mean.
+ */
+const PRIMES = [100019, 100043, 100057, 100069] as const;
+const LARGEST_OFFSET = 4;
 
 /** Assigns a prime to each distinct name. */
 export function assignSymbols(names: readonly string[]): ReadonlyMap<number, string> {
@@ -26,7 +30,7 @@ export function expressSize(size: number, symbols: ReadonlyMap<number, string>):
     const rest = size - prime;
     const other = asProduct(rest, symbols);
     if (other !== undefined) return [{ factor: 1, symbols: [prime] }, other];
-    if (Math.abs(rest) <= 4)
+    if (Math.abs(rest) <= LARGEST_OFFSET)
       return [
         { factor: 1, symbols: [prime] },
         { factor: rest, symbols: [] },

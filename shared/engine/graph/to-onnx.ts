@@ -110,6 +110,7 @@ class ModelWriter {
     if (constant === undefined) throw new Error("constantName: not a constant.");
     const symbolic = (size: number): boolean => expressSize(size, this.#graph.symbols) !== undefined;
     if (constant.kind === "uniform") {
+      if (symbolic(constant.value)) throw openAsNumber(this.#graph.symbols);
       const scalar = this.#initializer(type, [], allocate(type, 1).fill(constant.value));
       if (shape.length === 0) return scalar;
       const size = sizeOf(shape);
@@ -117,6 +118,7 @@ class ModelWriter {
       const sizes = this.#sizeVector([...shape]);
       return this.#emit("Expand", [scalar, sizes], `c${this.#nodes.length}`);
     }
+    if (shape.some(symbolic)) throw openAsNumber(this.#graph.symbols);
     if (type === "int64" && constant.data.some(symbolic)) return this.#sizeVector([...constant.data]);
     return this.#initializer(type, shape, constant.data);
   }
@@ -180,6 +182,13 @@ class ModelWriter {
     return name;
   }
 }
+
+/** While tracing, an open size is a made-up number: a constant made of it (a mean's divisor, a range) would be wrong at run time. */
+const openAsNumber = (symbols: ReadonlyMap<number, string>): Error =>
+  new Error(
+    `An open size (${[...symbols.values()].join(", ")}) was used as a number or as the length of a table. ` +
+      "Use it in shapes only: tf.mean instead of dividing, a slice of a longest table instead of tf.range.",
+  );
 
 function toBytes(type: OnnxType, data: ConstantData): Uint8Array {
   const stored = type === "int64" ? BigInt64Array.from(data, (x) => BigInt(x)) : data;

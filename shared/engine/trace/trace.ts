@@ -79,9 +79,10 @@ function call(fn: PureFunction, tensors: Tensors): Tensors {
     const missing =
       cause instanceof Error ? /kernel '(\w+)'.*(?:registered|backend)/i.exec(cause.message)?.[1] : undefined;
     if (missing === undefined || !(cause instanceof Error)) throw cause;
-    const caller = cause.stack?.split("\n").find((line) => line.includes("file://") && !line.includes("node_modules"));
+    const frames =
+      cause.stack?.split("\n").filter((line) => /^\s+at /.test(line) && !/node_modules|node:/.test(line)) ?? [];
     throw new Error(
-      `The op ${missing} has no recording kernel (called ${caller?.trim() ?? "in the traced function"}). ` +
+      `The op ${missing} has no recording kernel (called ${frames[0]?.trim() ?? "in the traced function"}). ` +
         `Write the function with other ops, or add the kernel to shared/engine/trace/kernels.`,
       { cause },
     );
