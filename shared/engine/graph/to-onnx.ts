@@ -33,7 +33,7 @@ class ModelWriter {
   readonly #constants = new Map<string, string>();
   readonly #initializers: Initializer[] = [];
   readonly #nodes: OnnxNode[] = [];
-  readonly #large = new Map<ConstantData, string>();
+  readonly #large = new Map<ConstantData, number>();
   readonly #sizes = new Map<number, string>();
 
   constructor(graph: Graph) {
@@ -167,19 +167,22 @@ class ModelWriter {
     throw new Error(`No input has the open size ${this.#graph.symbols.get(prime) ?? prime}.`);
   }
 
-  /** Equal small constants share one initializer, and so do all uses of a large one. */
+  /** Equal small constants share one initializer, and so do all uses of a large one in the same shape. */
   #initializer(type: OnnxType, shape: readonly number[], data: ConstantData): string {
-    const key =
-      data.length <= 64
-        ? `${type}[${shape.join()}]${data.join()}${data.some((x) => Object.is(x, -0)) ? "-0" : ""}`
-        : undefined;
-    const known = key === undefined ? this.#large.get(data) : this.#constants.get(key);
+    const key = `${type}[${shape.join()}]${this.#contentOf(data)}`;
+    const known = this.#constants.get(key);
     if (known !== undefined) return known;
     const name = `k${this.#initializers.length}`;
     this.#initializers.push({ name, type, shape, data: toBytes(type, data) });
-    if (key === undefined) this.#large.set(data, name);
-    else this.#constants.set(key, name);
+    this.#constants.set(key, name);
     return name;
+  }
+
+  #contentOf(data: ConstantData): string {
+    if (data.length <= 64) return `${data.join()}${data.some((x) => Object.is(x, -0)) ? "-0" : ""}`;
+    const id = this.#large.get(data) ?? this.#large.size;
+    this.#large.set(data, id);
+    return `@${id}`;
   }
 }
 
