@@ -68,24 +68,27 @@ class TfjsTrainer implements Trainer {
 
   async step(batch: Arrays): Promise<Arrays> {
     checkArrays(batch, this.#batch, "batch");
-    const { next, metrics } = tidyRecords(() => {
+    const { next, statistics, metrics } = tidyRecords(() => {
       const { gradients, statistics, metrics } = this.#step.gradients(this.#state, toTensors(batch, this.#batch));
-      return { next: this.#step.update(this.#state, gradients, statistics), metrics };
+      return { next: this.#step.update(this.#state, gradients, statistics), statistics, metrics };
     });
     // Metrics may be state entries: reading them starts before the state is replaced.
     const report = this.#take(metrics, next);
     this.#replace(next);
+    disposeUnless(next, statistics);
     return report;
   }
 
   async gradients(batch: Arrays): Promise<{ gradients: Arrays; statistics: Arrays; metrics: Arrays }> {
     checkArrays(batch, this.#batch, "batch");
     const records = tidyRecords(() => this.#step.gradients(this.#state, toTensors(batch, this.#batch)));
-    return {
-      gradients: await this.#take(records.gradients),
-      statistics: await this.#take(records.statistics),
-      metrics: await this.#take(records.metrics),
-    };
+    // One tensor may stand in two of the records: all are read before any is let go.
+    const [gradients, statistics, metrics] = await Promise.all([
+      this.#take(records.gradients),
+      this.#take(records.statistics),
+      this.#take(records.metrics),
+    ]);
+    return { gradients, statistics, metrics };
   }
 
   async update(gradients: Arrays, statistics: Arrays): Promise<void> {
@@ -136,8 +139,9 @@ class TfjsTrainer implements Trainer {
         tf.zeros([...shape], dtype === "float32" ? "float32" : "int32"),
       ]),
     );
-    const { gradients, statistics } = this.#step.gradients(this.#state, zeros);
-    this.#halves = { gradients: specOf(gradients), statistics: specOf(statistics) };
+    const records = this.#step.gradients(this.#state, zeros);
+    this.#halves = { gradients: specOf(records.gradients), statistics: specOf(records.statistics) };
+    for (const record of Object.values<Tensors>({ ...records })) disposeUnless(this.#state, record);
     return this.#halves;
   }
 
@@ -155,7 +159,10 @@ class TfjsTrainer implements Trainer {
   }
 }
 
-/** `tf.tidy` over records of records of tensors. */
+/**
+ * `tf.tidy` over records of records of tensors. By-products of a gradient (`tf.keep` in shared/nn/gradients.ts) outlive any tidy, so
+ * statistics and metrics are let go by hand.
+ */
 function tidyRecords<T extends object>(body: () => T): T {
   return tf.tidy(body as unknown as () => tf.TensorContainer) as unknown as T;
 }

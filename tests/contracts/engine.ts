@@ -30,6 +30,24 @@ const batch: Arrays = { x: Float32Array.of(1, 2), y: Float32Array.of(3, 6) };
 // error = −(3, 6); gradient = 2·mean(−3, −12) = −15; loss = mean(9, 36); a = 0 + 1.5; total = 5 + 3.
 const AFTER = { a: 1.5, total: 8, loss: 22.5, gradient: -15, seen: 3 };
 
+/** Counts its steps in an int32; everything else it returns is a tensor it was given, some of them twice. */
+const handingOn: TrainingStep = {
+  gradients: ({ count, frozen }, { x }) => ({
+    gradients: { copied: x as tf.Tensor },
+    statistics: { count: count as tf.Tensor },
+    metrics: { loss: x as tf.Tensor, before: count as tf.Tensor, frozen: frozen as tf.Tensor },
+  }),
+  update: ({ frozen, copied }, _, { count }) => ({
+    count: tf.add(count as tf.Tensor, tf.scalar(1, "int32")),
+    frozen: frozen as tf.Tensor,
+    copied: tf.clone(copied as tf.Tensor),
+  }),
+};
+const COUNTING = {
+  spec: { count: { shape: [], dtype: "int32" }, frozen: float(), copied: float() },
+  values: { count: Int32Array.of(0), frozen: Float32Array.of(7), copied: Float32Array.of(8) },
+} as const;
+
 export function describeEngine(name: string, create: () => Engine | Promise<Engine>): void {
   describe(`engine contract: ${name}`, () => {
     let engine: Engine;
@@ -111,6 +129,46 @@ export function describeEngine(name: string, create: () => Engine | Promise<Engi
       const state = await trainer.state();
       expect([first(state["a"]), first(state["total"])]).toEqual([-1, 6]);
       await trainer.dispose();
+    });
+
+    it.each([
+      ["missing", {}, { seen: Float32Array.of(1) }],
+      ["unknown", { a: Float32Array.of(1), b: Float32Array.of(1) }, { seen: Float32Array.of(1) }],
+      ["of another length", { a: Float32Array.of(1) }, { seen: new Float32Array(2) }],
+    ] as const)(
+      "refuses an update with an array that is %s, and keeps its state",
+      async (_name, gradients, statistics) => {
+        const trainer = await engine.createTrainer(line, STATE, BATCH);
+        await expect(trainer.update(gradients as Arrays, statistics)).rejects.toMatchObject({ code: "bad-input" });
+        expect(first((await trainer.state())["a"])).toBe(0);
+        await trainer.dispose();
+      },
+    );
+
+    it("lets a step hand state on: as it is, as a copy, as a metric, as a statistic", async () => {
+      const trainer = await engine.createTrainer(handingOn, COUNTING, { x: float() });
+      const x = Float32Array.of(2);
+      for (const count of [0, 1]) {
+        expect(await trainer.step({ x })).toEqual({
+          loss: x,
+          before: Int32Array.of(count),
+          frozen: Float32Array.of(7),
+        });
+      }
+      const { gradients, statistics, metrics } = await trainer.gradients({ x });
+      expect([first(gradients["copied"]), first(statistics["count"]), first(metrics["loss"])]).toEqual([2, 2, 2]);
+      await trainer.update(gradients, statistics);
+      expect(await trainer.state()).toEqual({ ...COUNTING.values, count: Int32Array.of(3) });
+      await trainer.dispose();
+    });
+
+    it("disposes one function without another", async () => {
+      const spec = { x: float(1) };
+      const double = (inputs: Readonly<Record<string, tf.Tensor>>) => ({ y: tf.mul(inputs["x"] as tf.Tensor, 2) });
+      const [one, other] = [await engine.compile(double, spec), await engine.compile(double, spec)];
+      await one.dispose();
+      expect(first((await other.run({ x: Float32Array.of(4) }))["y"])).toBe(8);
+      await other.dispose();
     });
 
     it("loads a state, and refuses one of other names or sizes", async () => {

@@ -1,16 +1,6 @@
-/** What crosses between the stages, checked; and errors as sentences with their exit codes. */
+/** What crosses between the stages, checked at the door. */
 import { describe, expect, it } from "vitest";
 
-import {
-  badInput,
-  EXIT_CODES,
-  failure,
-  invariant,
-  mismatch,
-  numericalError,
-  TesseraError,
-  usageError,
-} from "../../shared/errors.ts";
 import { checkFingerprint, checkTokens, UNKNOWN } from "../../shared/tokens.ts";
 
 const grid = (...tokens: number[]) => ({ tokens: Int32Array.from(tokens), shape: [1, 2, 2] as const });
@@ -41,37 +31,5 @@ describe("checkFingerprint", () => {
   it("prints both", () => {
     expect(() => checkFingerprint("a", "a", "x")).not.toThrow();
     expect(() => checkFingerprint("aaa", "bbb", "prior p")).toThrow(/prior p: .*aaa.*bbb/);
-  });
-});
-
-describe("errors", () => {
-  it.each([
-    [failure, 1],
-    [usageError, 2],
-    [badInput, 3],
-    [mismatch, 4],
-    [numericalError, 5],
-  ] as const)("%o has exit code %d", (create, code) => {
-    expect(create({ what: "it broke" }).exitCode).toBe(code);
-  });
-
-  it("are sentences: where, what, expected, got, what to do; and keep their cause", () => {
-    const cause = new Error("deep");
-    const error = badInput({
-      what: "is cut off",
-      where: "a.tok",
-      expected: "a footer",
-      got: "nothing",
-      todo: "Recover it",
-      cause,
-    });
-    expect(error.message).toBe("a.tok: is cut off (expected a footer, got nothing). Recover it.");
-    expect(error.cause).toBe(cause);
-    expect(usageError({ what: "no", got: "x" }).message).toBe("no (got x).");
-    expect(new TesseraError("interrupted", { what: "stopped" }).exitCode).toBe(EXIT_CODES.interrupted);
-  });
-
-  it("tell bugs of ours apart", () => {
-    expect(() => invariant(false, "two is three")).toThrow(/Internal invariant broken: two is three/);
   });
 });
