@@ -71,7 +71,7 @@ export class Rng {
   uint32(): number {
     const word = this.#counter & 1;
     if (word === 0)
-      threefry2x32(this.#key0, this.#key1, this.#counter >>> 1, Math.floor(this.#counter / 2 ** 33), this.#block);
+      threefry2x32(this.#key0, this.#key1, this.#counter >>> 1, Math.floor(this.#counter / 2 ** 32), this.#block);
     this.#counter++;
     return this.#block[word] ?? 0;
   }
