@@ -1,7 +1,11 @@
 /** Where artefacts go: `artifacts/<kind>/<name>` under the folder the user works in, unless a path says otherwise. */
-import { basename, join, resolve } from "node:path";
+import { constants } from "node:fs";
+import { access } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
 import { z } from "zod";
 
+import { explainDiskError, realDisk } from "../shared/disk.ts";
+import { prepareTarget } from "../shared/publish.ts";
 import { option } from "./options.ts";
 
 export const ARTIFACTS = "artifacts";
@@ -17,6 +21,29 @@ export function artifactPath(folder: ArtifactFolder, nameOrPath: string): string
 /** Checkpoints of a run live beside its artefact, under a name of their own. */
 export const checkpointPath = (artifact: string): string =>
   join(artifact, "..", `.${basename(artifact)}.checkpoint.safetensors`);
+
+/**
+ * Makes the parent of an artefact to be and finds out what would stand in its way, before any work is done for it.
+ * @throws usage if it exists and may not be replaced; failure if its parent cannot be made or written to
+ */
+export async function claimOutput(directory: string, options: { readonly overwrite: boolean }): Promise<void> {
+  try {
+    await prepareTarget(directory, options);
+    await access(dirname(directory), constants.W_OK);
+  } catch (error) {
+    throw explainDiskError(error, directory);
+  }
+}
+
+/** A folder for loose files, such as images. @throws failure if it cannot be made or written to. */
+export async function makeFolder(directory: string): Promise<void> {
+  try {
+    await realDisk.makeParents(directory);
+    await access(directory, constants.W_OK);
+  } catch (error) {
+    throw explainDiskError(error, directory);
+  }
+}
 
 export const outputOptions = (what: string) => ({
   out: option(z.string().min(1), { describe: `Name below artifacts/, or path, of the ${what}`, alias: "o" }),

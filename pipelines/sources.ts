@@ -1,6 +1,7 @@
 /** Which images: the word a user gives after `--source`, and the split into training and held-out families. */
 import { z } from "zod";
 
+import { usageError } from "../shared/errors.ts";
 import {
   createEmojiSource,
   listRecords,
@@ -29,6 +30,23 @@ export interface SplitSource {
   readonly source: ImageSource;
   readonly training: readonly ImageRecord[];
   readonly heldOut: readonly ImageRecord[];
+}
+
+const SPLITS = ["all", "training", "held-out"] as const;
+export type Split = (typeof SPLITS)[number];
+
+export const splitOption = { split: option(z.enum(SPLITS).default("all"), { describe: "Which families to take" }) };
+
+/** The records of one side of the split, or all. @throws usage if that side is empty. */
+export function recordsOf({ training, heldOut }: SplitSource, split: Split): readonly ImageRecord[] {
+  const records = { all: [...training, ...heldOut], training, "held-out": heldOut }[split];
+  if (records.length > 0) return records;
+  throw usageError({
+    what: `no image is on the ${split} side of the split`,
+    where: "--held-out",
+    got: `${training.length} for training, ${heldOut.length} held out`,
+    todo: "Give another share, or --split all",
+  });
 }
 
 export async function openSplitSource(options: { source: string; heldOut: number }): Promise<SplitSource> {

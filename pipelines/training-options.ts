@@ -1,6 +1,5 @@
 /** Options and endings that both training commands have. */
-import { mkdir } from "node:fs/promises";
-import { dirname } from "node:path";
+import { existsSync } from "node:fs";
 import { z } from "zod";
 
 import type { Reporter } from "../shared/train/reporter.ts";
@@ -36,7 +35,10 @@ export async function runOptions(
   artifact: string,
 ) {
   const path = checkpointPath(artifact);
-  await mkdir(dirname(path), { recursive: true });
+  if (options.resume && !existsSync(path))
+    reporter.note(`There is no checkpoint at ${path}: starting from the beginning.`);
+  if (!options.resume && existsSync(path))
+    reporter.warn(`starting over; the checkpoint at ${path} will be replaced (--resume would continue it)`);
   return {
     engine: await createEngine(options),
     seed: options.seed,

@@ -34,7 +34,14 @@ export const realDisk: Disk = {
     await mkdir(path);
   },
   makeParents: async (path) => {
-    await mkdir(path, { recursive: true });
+    try {
+      await mkdir(path, { recursive: true });
+    } catch (error) {
+      // The last part is a file: the same mistake as a file further up, which is ENOTDIR.
+      throw errorNumber(error) === "EEXIST"
+        ? Object.assign(new Error(`not a folder: ${path}`, { cause: error }), { code: "ENOTDIR" })
+        : error;
+    }
   },
   open: async (path, flags) => wrapHandle(await open(path, flags)),
   rename,

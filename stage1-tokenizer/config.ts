@@ -3,7 +3,7 @@
  * no file: what is measured (the images' variance) is handed to the training step by who measured it.
  */
 import { z } from "zod";
-import { usageError } from "../shared/errors.ts";
+import { TesseraError, usageError } from "../shared/errors.ts";
 import { presetWarmup, SCHEDULES } from "../shared/nn/schedule-names.ts";
 
 const positiveInteger = z.int().min(1);
@@ -152,18 +152,37 @@ export function tokenizerConfig(name: string, overrides: Readonly<Record<string,
     });
   const preset = TOKENIZER_PRESETS[name];
   const warmupSteps = presetWarmup(preset.warmupSteps, overrides["steps"] ?? preset.steps);
-  return parseTokenizerConfig({ ...preset, warmupSteps, ...overrides }, `tokenizer config (${name})`);
+  return parseTokenizerConfig(
+    { ...preset, warmupSteps, ...overrides },
+    {
+      where: `tokenizer config (${name})`,
+      code: "usage",
+    },
+  );
 }
 
 /**
  * Checks a complete configuration, as read from `config.json`.
- * @throws usage naming every field that is missing, unknown or does not fit
+ * @param place what it was read from, and what a problem means: a wrong request (`usage`) or damaged data (`bad-input`)
+ * @throws `place.code` naming every field that is missing, unknown or does not fit
  */
-export function parseTokenizerConfig(input: unknown, where = "tokenizer config"): TokenizerConfig {
+export function parseTokenizerConfig(
+  input: unknown,
+  place: { readonly where: string; readonly code: "usage" | "bad-input" } = {
+    where: "tokenizer config",
+    code: "usage",
+  },
+): TokenizerConfig {
   const parsed = schema.safeParse(input);
   if (parsed.success) return parsed.data;
   const issues = parsed.error.issues.map(({ path, message }) => `${path.join(".") || "config"}: ${message}`);
-  throw usageError({ what: issues.join("; "), where, todo: "Correct the fields named", cause: parsed.error });
+  const { where, code } = place;
+  throw new TesseraError(code, {
+    what: issues.join("; "),
+    where,
+    todo: "Correct the fields named",
+    cause: parsed.error,
+  });
 }
 
 /** [h, w] of the token grid. */

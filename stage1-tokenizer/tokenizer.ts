@@ -5,6 +5,7 @@
 import { openArtifact, type Artifact } from "../shared/artifact.ts";
 import { badInput, invariant, mismatch } from "../shared/errors.ts";
 import { fingerprintTokenizer } from "../shared/fingerprint.ts";
+import type { OnnxModel } from "../shared/onnx/model.ts";
 import { decodeModel } from "../shared/onnx/read.ts";
 import { createSession, type OnnxSession, type SessionOptions, type TensorData } from "../shared/onnx/session.ts";
 import { checkTokens, type TokenGrid, type TokenizerSpec } from "../shared/tokens.ts";
@@ -18,12 +19,12 @@ export interface Tokenizer {
   readonly preprocessing: Preprocessing;
   /**
    * @param images uint8 [N, H, W, 3], sRGB, `spec.imageSize`
-   * @throws bad-input if the array does not hold whole images
+   * @throws bad-input if the array does not hold whole images; mismatch if the encoder gives an id ≥ K
    */
   encode(images: Uint8Array): Promise<TokenGrid>;
   /**
    * @returns uint8 [N, H, W, 3]
-   * @throws bad-input for an id ≥ K, an unknown token, or a grid of another size
+   * @throws bad-input for an id ≥ K, an unknown token, or a grid of another size; mismatch if the decoder is not the manifest's
    */
   decode(grid: TokenGrid): Promise<Uint8Array>;
   dispose(): Promise<void>;
@@ -33,13 +34,13 @@ export interface Tokenizer {
 const LARGEST_BATCH = 32;
 
 /**
- * @throws bad-input if the folder is no artefact; mismatch if it is no tokenizer, a file was changed, or the fingerprint is not that of
- *   its encoder
+ * @throws bad-input if the folder is no artefact; mismatch if it is no tokenizer, a file was changed, the fingerprint is not that of
+ *   its encoder, or the encoder's sizes are not the manifest's
  */
 export async function loadTokenizer(directory: string, options: SessionOptions = {}): Promise<Tokenizer> {
   const artifact = await openArtifact(directory, { kind: "tokenizer" });
   const { manifest } = artifact;
-  const config = parseTokenizerConfig(manifest.config, `${directory}: config`);
+  const config = parseTokenizerConfig(manifest.config, { where: `${directory}: config`, code: "bad-input" });
   const preprocessing = parsePreprocessing(manifest.preprocessing, `${directory}: preprocessing`);
   const encoderBytes = await artifact.read("encoder.onnx");
   const fingerprint = fingerprintTokenizer(encoderBytes, preprocessing);
@@ -49,7 +50,7 @@ export async function loadTokenizer(directory: string, options: SessionOptions =
       where: directory,
       expected: fingerprint,
       got: manifest.fingerprint ?? "none",
-      todo: "Restore the artefact from a copy or make it again.",
+      todo: RESTORE,
     });
   }
   const spec: TokenizerSpec = {
@@ -59,24 +60,58 @@ export async function loadTokenizer(directory: string, options: SessionOptions =
     imageSize: [config.imageSize, config.imageSize],
   };
   // Read by us first: the runtime would follow references to other files.
-  decodeModel(encoderBytes, artifact.path("encoder.onnx"));
+  checkSizes(decodeModel(encoderBytes, artifact.path("encoder.onnx")), spec, artifact.path("encoder.onnx"));
   const encoder = await createSession(encoderBytes, options);
-  return createTokenizer({ directory, spec, preprocessing, encoder, decoder: lazyDecoder(artifact, options) });
+  return createTokenizer({ directory, spec, preprocessing, encoder, decoder: lazyDecoder(artifact, spec, options) });
+}
+
+const RESTORE = "Restore the artefact from a copy or make it again.";
+
+/** What graph and manifest both state must agree: callers trust the manifest and would misread what the graph returns. */
+function checkSizes({ inputs, outputs }: OnnxModel, { imageSize, grid }: TokenizerSpec, where: string): void {
+  for (const [name, sizes] of Object.entries({ image: [...imageSize, 3], tokens: grid })) {
+    const shape = [...inputs, ...outputs].find((value) => value.name === name)?.shape;
+    if (shape?.slice(1).join() === sizes.join()) continue;
+    throw mismatch({
+      what: `the graph's ${name} are not of the size in the manifest`,
+      where,
+      expected: `[N, ${sizes.join(", ")}]`,
+      got: shape === undefined ? `neither input nor output called ${name}` : `[${shape.join(", ")}]`,
+      todo: RESTORE,
+    });
+  }
+}
+
+/** K as the decoder has it: the rows of the table it looks codes up in. A decoder of another make may show no such table. */
+function checkCodebook({ initializers, nodes }: OnnxModel, { codebookSize }: TokenizerSpec, where: string): void {
+  const tables = nodes.filter(({ op }) => op === "Gather").map(({ inputs }) => inputs[0]);
+  const codebook = initializers.find(({ name, shape }) => shape.length === 2 && tables.includes(name));
+  if (codebook === undefined || codebook.shape[0] === codebookSize) return;
+  throw mismatch({
+    what: "the decoder's codebook is not of the size in the manifest",
+    where,
+    expected: `${codebookSize} codes`,
+    got: String(codebook.shape[0]),
+    todo: RESTORE,
+  });
 }
 
 /** Tokenizing needs no decoder: it is loaded by the first `decode`. */
 function lazyDecoder(
   artifact: Artifact,
+  spec: TokenizerSpec,
   options: SessionOptions,
-): { get(): Promise<OnnxSession>; loaded(): Promise<OnnxSession> | undefined } {
+): { get(): Promise<OnnxSession>; loaded(): Promise<OnnxSession | undefined> | undefined } {
   let session: Promise<OnnxSession> | undefined;
   return {
     get: () =>
       (session ??= artifact.read("decoder.onnx").then((bytes) => {
-        decodeModel(bytes, artifact.path("decoder.onnx"));
+        const model = decodeModel(bytes, artifact.path("decoder.onnx"));
+        checkSizes(model, spec, artifact.path("decoder.onnx"));
+        checkCodebook(model, spec, artifact.path("decoder.onnx"));
         return createSession(bytes, options);
       })),
-    loaded: () => session,
+    loaded: () => session?.catch(() => undefined),
   };
 }
 
@@ -113,7 +148,7 @@ function createTokenizer({ directory, spec, preprocessing, encoder, decoder }: P
         const data = images.subarray(start * imageLength, (start + size) * imageLength);
         const feed = { type: "uint8", shape: [size, imageHeight, imageWidth, 3], data } as const;
         const chunk = expectData((await encoder.run({ image: feed }))["tokens"]?.data, BigInt64Array);
-        tokens.set(Int32Array.from(chunk, Number), start * gridLength);
+        tokens.set(toTokens(chunk, spec, directory), start * gridLength);
       }
       return { tokens, shape: [count, height, width] };
     },
@@ -143,6 +178,21 @@ function createTokenizer({ directory, spec, preprocessing, encoder, decoder }: P
       await (await decoder.loaded())?.dispose();
     },
   };
+}
+
+/** The encoder's ids, which the manifest's K must cover: what is written down as a token is one. */
+function toTokens(ids: BigInt64Array, { codebookSize }: TokenizerSpec, where: string): Int32Array {
+  const tokens = Int32Array.from(ids, Number);
+  const wrong = tokens.find((token) => token < 0 || token >= codebookSize);
+  if (wrong === undefined) return tokens;
+  const expected = `0 … ${codebookSize - 1}`;
+  throw mismatch({
+    what: "the encoder gives ids beyond the manifest's codebook",
+    where,
+    expected,
+    got: String(wrong),
+    todo: RESTORE,
+  });
 }
 
 /** [start, size] of the pieces that a call over `count` images is cut into. */

@@ -3,7 +3,7 @@
  * no file and no loop.
  */
 import type { Arrays, NumericArray, Signature, StepGradients, Tensors, TrainingStep } from "../shared/engine/engine.ts";
-import { usageError } from "../shared/errors.ts";
+import { badInput } from "../shared/errors.ts";
 import { adamw, type Optimizer } from "../shared/nn/adamw.ts";
 import { initialEma, updateEma } from "../shared/nn/ema.ts";
 import { valueAndGradients } from "../shared/nn/gradients.ts";
@@ -24,9 +24,8 @@ import type { Clusters } from "./quantizer/k-means.ts";
  */
 export function createTokenizerStep(config: TokenizerConfig, data: { variance: number }): TrainingStep {
   if (!(data.variance > 0 && Number.isFinite(data.variance)))
-    throw usageError({
+    throw badInput({
       what: "the training images have no variance",
-      where: "data",
       expected: "images that differ",
       got: `variance ${data.variance}`,
     });

@@ -1,12 +1,13 @@
 /** `tessera generate`: new images from a prior and its tokenizer. */
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 
+import { explainDiskError } from "../../shared/disk.ts";
 import { Rng } from "../../shared/rng.ts";
-import { encodePng, loadTokenizer, writeSheet } from "../../stage1-tokenizer/index.ts";
+import { encodePng, loadTokenizer, writeSheet, type Tile } from "../../stage1-tokenizer/index.ts";
 import { loadPrior } from "../../stage2-prior/index.ts";
-import { artifactPath } from "../artifacts.ts";
+import { artifactPath, makeFolder } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
 import { sessionOptions, threadsOption } from "../engines.ts";
 import { generate } from "../generate.ts";
@@ -43,6 +44,8 @@ export const command = defineCommand({
     const threads = sessionOptions(options);
     const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), threads);
     const prior = await loadPrior(artifactPath("prior", options.prior), threads);
+    const directory = artifactPath("generated", options.out ?? prior.name);
+    await makeFolder(directory);
     const { count, temperature, steps, choiceTemperature } = options;
     const made = await generate({
       tokenizer,
@@ -56,12 +59,7 @@ export const command = defineCommand({
       reporter,
       signal,
     });
-    const directory = artifactPath("generated", options.out ?? prior.name);
-    await mkdir(directory, { recursive: true });
-    const name = (i: number): string => `seed${options.seed}-${String(i).padStart(5, "0")}.png`;
-    for (const [i, { pixels, height, width }] of made.tiles.entries()) {
-      await writeFile(join(directory, name(i)), await encodePng(pixels, height, width));
-    }
+    await writeTiles(made.tiles, (i) => join(directory, `seed${options.seed}-${String(i).padStart(5, "0")}.png`));
     const sheet = join(directory, `seed${options.seed}-sheet.png`);
     await writeSheet({ path: sheet, rows: toRows(made.tiles.slice(0, 256)) });
     await Promise.all([tokenizer.dispose(), prior.dispose()]);
@@ -77,3 +75,12 @@ export const command = defineCommand({
     };
   },
 });
+
+async function writeTiles(tiles: readonly Tile[], pathOf: (i: number) => string): Promise<void> {
+  for (const [i, { pixels, height, width }] of tiles.entries()) {
+    const png = await encodePng(pixels, height, width);
+    await writeFile(pathOf(i), png).catch((error: unknown) => {
+      throw explainDiskError(error, pathOf(i));
+    });
+  }
+}

@@ -1,16 +1,15 @@
 /** `tessera reconstruct`: what a tokenizer keeps of images, as figures and as a sheet. */
-import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { z } from "zod";
 
 import { iterateRecords, loadTokenizer, writeSheet } from "../../stage1-tokenizer/index.ts";
-import { artifactPath } from "../artifacts.ts";
+import { artifactPath, makeFolder } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
 import { sessionOptions, threadsOption } from "../engines.ts";
 import { option } from "../options.ts";
 import { reconstruct } from "../reconstruct.ts";
 import { pairRows } from "../sheets.ts";
-import { openSplitSource, sourceOptions } from "../sources.ts";
+import { openSplitSource, recordsOf, sourceOptions, splitOption } from "../sources.ts";
 import { figureRows } from "../tables.ts";
 
 export const command = defineCommand({
@@ -22,18 +21,15 @@ export const command = defineCommand({
   args: z.strictObject({
     tokenizer: option(z.string().min(1), { describe: "Name or path of the tokenizer", alias: "t" }),
     ...sourceOptions,
-    split: option(z.enum(["all", "training", "held-out"]).default("all"), {
-      describe: "Which families to reconstruct",
-    }),
+    ...splitOption,
     tiles: option(z.int().min(0).max(256).default(32), { describe: "Images on the sheet" }),
     sheet: option(z.string().min(1).default("artifacts/generated/reconstructions.png"), { describe: "PNG to write" }),
     ...threadsOption,
   }),
   async run(options, { reporter, signal }) {
+    await makeFolder(dirname(options.sheet));
     const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), sessionOptions(options));
-    const { training, heldOut } = await openSplitSource(options);
-    const records =
-      options.split === "held-out" ? heldOut : options.split === "training" ? training : [...training, ...heldOut];
+    const records = recordsOf(await openSplitSource(options), options.split);
     const { figures, originals, reconstructions } = await reconstruct({
       tokenizer,
       records: iterateRecords(records),
@@ -42,11 +38,14 @@ export const command = defineCommand({
       signal,
     });
     await tokenizer.dispose();
-    await mkdir(dirname(options.sheet), { recursive: true });
     if (originals.length > 0) await writeSheet({ path: options.sheet, rows: pairRows(originals, reconstructions) });
     return {
       json: { images: records.length, sheet: options.sheet, ...figures },
-      text: formatTable([["images", String(records.length)], ...figureRows(figures), ["sheet", options.sheet]]),
+      text: formatTable([
+        ["images", String(records.length)],
+        ...figureRows(figures, options.split === "all" ? "" : options.split),
+        ["sheet", options.sheet],
+      ]),
     };
   },
 });

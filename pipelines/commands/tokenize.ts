@@ -6,7 +6,7 @@ import { artifactPath, outputOptions } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
 import { sessionOptions, threadsOption } from "../engines.ts";
 import { option } from "../options.ts";
-import { openSource, openSplitSource, sourceOptions } from "../sources.ts";
+import { openSource, openSplitSource, recordsOf, sourceOptions, splitOption, type Split } from "../sources.ts";
 import { tokenizeImages } from "../tokenize.ts";
 
 export const command = defineCommand({
@@ -24,7 +24,7 @@ export const command = defineCommand({
   args: z.strictObject({
     tokenizer: option(z.string().min(1), { describe: "Name or path of the tokenizer", alias: "t" }),
     ...sourceOptions,
-    split: option(z.enum(["all", "training", "held-out"]).default("all"), { describe: "Which families to tokenize" }),
+    ...splitOption,
     batchSize: option(z.int().min(1).max(1024).default(16), { describe: "Images a run of the encoder" }),
     ...outputOptions("token set"),
     ...threadsOption,
@@ -65,12 +65,12 @@ export const command = defineCommand({
 });
 
 /** All records are streamed and never listed; a split needs the list. */
-async function select(options: { source: string; heldOut: number; split: "all" | "training" | "held-out" }) {
+async function select(options: { source: string; heldOut: number; split: Split }) {
   if (options.split === "all") {
     const source = await openSource(options.source);
     return { source, records: source.records(), total: undefined };
   }
-  const { source, training, heldOut } = await openSplitSource(options);
-  const chosen = options.split === "training" ? training : heldOut;
-  return { source, records: iterateRecords(chosen), total: chosen.length };
+  const split = await openSplitSource(options);
+  const chosen = recordsOf(split, options.split);
+  return { source: split.source, records: iterateRecords(chosen), total: chosen.length };
 }

@@ -2,10 +2,10 @@
 import { rm } from "node:fs/promises";
 import { z } from "zod";
 
-import { prepareTarget } from "../../shared/publish.ts";
+import { usageError } from "../../shared/errors.ts";
 import { openTokens } from "../../shared/token-file/index.ts";
 import { loadPriorTraining, OBJECTIVES, PRIOR_PRESETS, priorConfig } from "../../stage2-prior/index.ts";
-import { artifactPath, outputOptions } from "../artifacts.ts";
+import { artifactPath, claimOutput, outputOptions } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
 import { engineOptions } from "../engines.ts";
 import { option, seedOption } from "../options.ts";
@@ -50,12 +50,19 @@ export const command = defineCommand({
   }),
   async run(options, { reporter, signal }) {
     const directory = artifactPath("prior", options.out);
-    await prepareTarget(directory, { overwrite: options.overwrite });
+    await claimOutput(directory, options);
     const training = await openTokens(artifactPath("tokens", options.tokens));
     const heldOut =
       options.heldOut === undefined ? undefined : await openTokens(artifactPath("tokens", options.heldOut));
     const { layers, width, heads, batchSize, learningRate, dropout, steps, objective } = options;
     const { codebookSize, grid, classes } = training.header;
+    if (options.conditional && classes.length === 0) {
+      throw usageError({
+        what: "--conditional needs classes, and the token set has none",
+        where: training.directory,
+        todo: "Tokenize a folder whose sub-folders are the classes, or leave --conditional out",
+      });
+    }
     const config = priorConfig(options.preset, {
       ...given({ layers, width, heads, batchSize, learningRate, dropout, steps }),
       objective,

@@ -2,9 +2,8 @@
 import { rm } from "node:fs/promises";
 import { z } from "zod";
 
-import { prepareTarget } from "../../shared/publish.ts";
 import { loadTokenizerTraining, TOKENIZER_PRESETS, tokenizerConfig } from "../../stage1-tokenizer/index.ts";
-import { artifactPath, outputOptions } from "../artifacts.ts";
+import { artifactPath, claimOutput, outputOptions } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
 import { engineOptions } from "../engines.ts";
 import { option, seedOption } from "../options.ts";
@@ -52,7 +51,7 @@ export const command = defineCommand({
   }),
   async run(options, { reporter, signal }) {
     const directory = artifactPath("tokenizer", options.out);
-    await prepareTarget(directory, { overwrite: options.overwrite });
+    await claimOutput(directory, options);
     const { imageSize, stride, hidden, codebookSize, codeDimension, quantizer, batchSize, learningRate, steps } =
       options;
     const sizes = { imageSize, stride, hidden, codebookSize, codeDimension };
@@ -72,7 +71,7 @@ export const command = defineCommand({
         ["tokenizer", directory],
         ["fingerprint", fingerprint],
         ["steps", String(run.step)],
-        ...figureRows(run.figures),
+        ...figureRows(run.figures, heldOut.length > 0 ? "held-out" : "training"),
       ]),
     };
   },

@@ -16,7 +16,7 @@ export interface StartOptions {
 }
 
 export interface Reporter {
-  /** Begins a task of `total` steps; a task still running is finished first. */
+  /** Begins a task of `total` steps (0: nobody knows how many); a task still running is finished first. */
   start(label: string, total: number, options?: StartOptions): void;
   /** `done` of `total` steps are finished; `metrics` are shown beside them, `loss` first. Ignored between tasks. */
   progress(done: number, metrics?: Readonly<Record<string, number>>): void;
@@ -137,10 +137,11 @@ function createRate(first: number, startedAt: number) {
 
 function progressLine(task: Task, options: { bar: boolean; seconds: number }): string {
   const { done, total, unitsPerStep } = task;
-  const fraction = total > 0 ? Math.min(1, done / total) : 1;
+  const endless = total === 0;
+  const fraction = endless ? 0 : Math.min(1, done / total);
   const percent = options.bar ? `[${bar(fraction, 20)}]` : `${Math.floor(fraction * 100)} %`;
   const perSecond = task.rate.perSecond();
-  const parts = [`${done}/${total}`];
+  const parts = [endless ? `${done} ${unitsPerStep?.unit ?? "steps"}` : `${percent} ${done}/${total}`];
   if (perSecond !== undefined) {
     parts.push(
       unitsPerStep === undefined
@@ -148,12 +149,13 @@ function progressLine(task: Task, options: { bar: boolean; seconds: number }): s
         : `${figure(perSecond * unitsPerStep.count)} ${unitsPerStep.unit}/s`,
     );
   }
-  if (done >= total) parts.push(`done in ${formatDuration(options.seconds)}`);
+  if (endless) parts.push(`in ${formatDuration(options.seconds)}`);
+  else if (done >= total) parts.push(`done in ${formatDuration(options.seconds)}`);
   else if (perSecond !== undefined) parts.push(`${formatDuration((total - done) / perSecond)} left`);
   const { loss, ...others } = task.metrics;
   if (loss !== undefined) parts.push(`loss ${figure(loss)}`);
   for (const [name, value] of Object.entries(others)) parts.push(`${name} ${figure(value)}`);
-  return `${task.label} ${percent} ${parts.join(" · ")}`;
+  return `${task.label} ${parts.join(" · ")}`;
 }
 
 function bar(fraction: number, width: number): string {

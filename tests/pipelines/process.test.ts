@@ -3,46 +3,15 @@
  * temporary folder, without type checking, and run by plain Node.
  */
 import { spawn, spawnSync } from "node:child_process";
-import {
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import ts from "typescript";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { transpileRooms } from "./transpiled.ts";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
 let build: string;
-
 beforeAll(() => {
-  build = mkdtempSync(join(tmpdir(), "tessera-cli-"));
-  copyFileSync(join(root, "package.json"), join(build, "package.json"));
-  symlinkSync(join(root, "node_modules"), join(build, "node_modules"));
-  const compilerOptions = {
-    target: ts.ScriptTarget.ES2023,
-    module: ts.ModuleKind.ESNext,
-    verbatimModuleSyntax: true,
-    rewriteRelativeImportExtensions: true,
-  };
-  for (const room of ["shared", "pipelines"]) {
-    for (const file of readdirSync(join(root, room), { recursive: true, encoding: "utf8" })) {
-      if (!file.endsWith(".ts")) continue;
-      const { outputText } = ts.transpileModule(readFileSync(join(root, room, file), "utf8"), { compilerOptions });
-      const target = join(build, room, file.replace(/\.ts$/, ".js"));
-      mkdirSync(dirname(target), { recursive: true });
-      writeFileSync(target, outputText);
-    }
-  }
+  build = transpileRooms(["shared", "pipelines"]);
 });
-
 afterAll(() => rmSync(build, { recursive: true, force: true }));
 
 const cli = () => join(build, "pipelines/cli.js");

@@ -73,6 +73,9 @@ describe("Rng", () => {
       counts[drawn] = (counts[drawn] ?? 0) + 1;
     }
     for (const count of counts) expect(Math.abs(count - 1_000)).toBeLessThan(130);
+    // A plain remainder would send half of all words below 2^30 here, not a third.
+    const low = Array.from({ length: 6_000 }, () => rng.integer(3 * 2 ** 30)).filter((value) => value < 2 ** 30).length;
+    expect(Math.abs(low - 2_000)).toBeLessThan(200);
     expect(() => rng.integer(0)).toThrow(RangeError);
     expect(() => rng.integer(1.5)).toThrow(RangeError);
   });

@@ -83,7 +83,10 @@ describe("elimination", () => {
     const y = binary(g, "Mul", binary(g, "Add", a, b), binary(g, "Sub", a, b));
     const z = slice(g, x, [0], [2]);
     const other = slice(g, x, [1], [3]);
-    const graph = eliminateDead(eliminateCommon(g.build({ y, z, other })));
+    const wide = g.input("wide", "float32", [2, 2]);
+    const sums = { rows: reduce(g, "ReduceMax", wide, [0]), columns: reduce(g, "ReduceMax", wide, [1]) };
+    const graph = eliminateDead(eliminateCommon(g.build({ y, z, other, ...sums })));
+    expect(graph.outputs["rows"]).not.toBe(graph.outputs["columns"]);
     expect(ops(graph).filter((op) => op === "Exp")).toHaveLength(1);
     expect(ops(graph).filter((op) => op === "Slice")).toHaveLength(2);
     expect(ops(graph)).not.toContain("Log");
