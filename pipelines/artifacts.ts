@@ -1,7 +1,7 @@
 /** Where artefacts go: `artifacts/<kind>/<name>` under the folder the user works in, unless a path says otherwise. */
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { z } from "zod";
 
 import { explainDiskError, realDisk } from "../shared/disk.ts";
@@ -18,9 +18,8 @@ export function artifactPath(folder: ArtifactFolder, nameOrPath: string): string
     : resolve(ARTIFACTS, folder, nameOrPath);
 }
 
-/** Checkpoints of a run live beside its artefact, under a name of their own. */
-export const checkpointPath = (artifact: string): string =>
-  join(artifact, "..", `.${basename(artifact)}.checkpoint.safetensors`);
+/** A run's checkpoints and figures lie beside its artefact. */
+export const runDirectory = (artifact: string): string => `${artifact}.run`;
 
 /**
  * Makes the parent of an artefact to be and finds out what would stand in its way, before any work is done for it.

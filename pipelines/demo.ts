@@ -3,7 +3,7 @@
  * gives. Every part is the function the single commands call.
  */
 import { existsSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 
 import { openArtifact } from "../shared/artifact.ts";
@@ -32,7 +32,7 @@ import {
   priorConfig,
   type ObjectiveName,
 } from "../stage2-prior/index.ts";
-import { checkpointPath } from "./artifacts.ts";
+import { runDirectory } from "./artifacts.ts";
 import { generate, toTiles } from "./generate.ts";
 import { reconstruct } from "./reconstruct.ts";
 import { pairRows, toRows } from "./sheets.ts";
@@ -133,8 +133,8 @@ interface Split {
 
 /** An interrupted demo goes on where it stopped: each training run has a checkpoint, and what is published is not made again. */
 const CHECKPOINT_EVERY = 250;
-const checkpointOf = (artifact: string) =>
-  ({ path: checkpointPath(artifact), every: CHECKPOINT_EVERY, resume: true }) as const;
+const folderOf = (artifact: string) =>
+  ({ directory: runDirectory(artifact), every: CHECKPOINT_EVERY, resume: true }) as const;
 
 async function trainTokenizerPart(
   { minutes, seed, engine, reporter, signal }: DemoOptions,
@@ -152,15 +152,14 @@ async function trainTokenizerPart(
     reporter,
     signal,
     seconds,
-    checkpoint: checkpointOf(paths.tokenizer),
+    folder: folderOf(paths.tokenizer),
   });
-  checkFinished(run, { signal, reporter, checkpoint: checkpointPath(paths.tokenizer) });
+  checkFinished(run, { signal, reporter, folder: folderOf(paths.tokenizer) });
   const from = { images: "emoji", training: split.training.length, heldOut: split.heldOut.length };
   await publishTokenizer(run, {
     directory: paths.tokenizer,
     provenance: { seed, engine: engine.description, steps: run.step, from },
   });
-  await rm(checkpointPath(paths.tokenizer), { force: true });
 }
 
 interface TokenSets {
@@ -230,12 +229,11 @@ async function trainPriorPart(
     reporter,
     signal,
     seconds,
-    checkpoint: checkpointOf(directory),
+    folder: folderOf(directory),
   });
-  checkFinished(run, { signal, reporter, checkpoint: checkpointPath(directory) });
+  checkFinished(run, { signal, reporter, folder: folderOf(directory) });
   const provenance = { seed, engine: engine.description, steps: run.step, from: { tokens: sets.training.directory } };
   await publishPrior(run, { directory, provenance });
-  await rm(checkpointPath(directory), { force: true });
 }
 
 /** Held-out bits/token as training measured them and the manifest keeps them. */

@@ -3,8 +3,8 @@ import { existsSync } from "node:fs";
 import { z } from "zod";
 
 import type { Reporter } from "../shared/train/reporter.ts";
-import type { RunEnd, RunOptions } from "../shared/train/run.ts";
-import { checkpointPath } from "./artifacts.ts";
+import { lastCheckpoint, type RunEnd, type RunOptions } from "../shared/train/run.ts";
+import { runDirectory } from "./artifacts.ts";
 import type { CommandContext } from "./command.ts";
 import { createEngine, type EngineChoice } from "./engines.ts";
 import { option } from "./options.ts";
@@ -28,13 +28,14 @@ interface TrainingWords {
   readonly resume: boolean;
 }
 
-/** The words of a training command as a run takes them; the checkpoint lies beside the artefact to be. */
+/** The words of a training command as a run takes them; the run's folder lies beside the artefact to be. */
 export async function runOptions(
   options: TrainingWords & EngineChoice,
   { reporter, signal }: Pick<CommandContext, "reporter" | "signal">,
   artifact: string,
 ) {
-  const path = checkpointPath(artifact);
+  const directory = runDirectory(artifact);
+  const path = lastCheckpoint(directory);
   if (options.resume && !existsSync(path))
     reporter.note(`There is no checkpoint at ${path}: starting from the beginning.`);
   if (!options.resume && existsSync(path))
@@ -44,7 +45,7 @@ export async function runOptions(
     seed: options.seed,
     reporter,
     signal,
-    checkpoint: { path, every: options.checkpointEvery, resume: options.resume },
+    folder: { directory, every: options.checkpointEvery, resume: options.resume },
     ...(options.minutes === undefined ? {} : { seconds: options.minutes * 60 }),
   } satisfies RunOptions;
 }
@@ -57,12 +58,12 @@ export function given<T extends object>(overrides: T): Partial<T> {
 /** Lets a finished run pass. @throws the signal's reason (exit 130 or 143) after an interruption, having said how to go on. */
 export function checkFinished<Run extends RunEnd<boolean>>(
   run: Run,
-  end: { signal: AbortSignal; reporter: Reporter; checkpoint?: string },
+  end: { signal: AbortSignal; reporter: Reporter; folder?: { directory: string } },
 ): asserts run is Extract<Run, RunEnd<false>> {
   if (!run.interrupted) return;
-  const { signal, reporter, checkpoint } = end;
-  if (checkpoint !== undefined) {
-    reporter.note(`Stopped after step ${run.step}; the same command with --resume goes on from ${checkpoint}.`);
+  const { signal, reporter, folder } = end;
+  if (folder !== undefined) {
+    reporter.note(`Stopped after step ${run.step}; the same command with --resume goes on from ${folder.directory}.`);
   }
   signal.throwIfAborted();
   throw new Error("A run was interrupted, but not by its signal.");

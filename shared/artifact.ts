@@ -16,7 +16,7 @@ import { publishDirectory } from "./publish.ts";
 
 export const FORMAT_VERSION = 1;
 export const MANIFEST_FILE = "manifest.json";
-export const ARTIFACT_KINDS = ["tokenizer", "prior", "tokens", "checkpoint"] as const;
+export const ARTIFACT_KINDS = ["tokenizer", "autoencoder", "prior", "tokens", "checkpoint"] as const;
 export type ArtifactKind = (typeof ARTIFACT_KINDS)[number];
 
 /** Letters, digits, dot, dash, underscore; no folder, no leading dot: a manifest can never point outside its directory. */

@@ -112,6 +112,13 @@ export class Rng {
     return order;
   }
 
+  /** Uniform in (0, 1), never an end, in the 24 bits a float32 holds: for noise by the million, at one word a draw. */
+  fillUniform(length: number): Float32Array {
+    const values = new Float32Array(length);
+    for (let i = 0; i < length; i++) values[i] = ((this.uint32() >>> 9) + 0.5) / 2 ** 23;
+    return values;
+  }
+
   /** Float32Array of `length` draws. */
   fill(length: number, draw: (rng: Rng) => number): Float32Array {
     const values = new Float32Array(length);

@@ -1,10 +1,27 @@
 /**
- * Everything that decides a tokenizer's architecture and training, flat and strict, and the presets by name. Knows no data set and
- * no file: what is measured (the images' variance) is handed to the training step by who measured it.
+ * Everything that decides a model's architecture and training, flat and strict. Knows no preset, no data set and no file: what is
+ * measured (the images' variance) is handed to the training step by who measured it.
  */
 import { z } from "zod";
-import { TesseraError, usageError } from "../shared/errors.ts";
-import { presetWarmup, SCHEDULES } from "../shared/nn/schedule-names.ts";
+import { TesseraError } from "../shared/errors.ts";
+import { SCHEDULES } from "../shared/nn/schedule-names.ts";
+
+/** The leaves of `bottleneck/`: all but the last three choose codes. */
+export const BOTTLENECKS = [
+  "vq",
+  "vq-ema",
+  "st-softmax",
+  "gumbel",
+  "reinforce",
+  "fsq",
+  "gaussian",
+  "gaussian-vector",
+  "none",
+] as const;
+export type BottleneckName = (typeof BOTTLENECKS)[number];
+
+/** The leaves of `reconstruction/`. */
+export const RECONSTRUCTIONS = ["l2", "l1", "bce", "gaussian", "logistic"] as const;
 
 const positiveInteger = z.int().min(1);
 const fraction = z.number().min(0).lt(1);
@@ -25,13 +42,26 @@ const schema = z
     codebookSize: z.int().min(2).max(65536),
     /** D */
     codeDimension: positiveInteger,
-    quantizer: z.enum(["vq", "vq-ema"]),
+    bottleneck: z.enum(BOTTLENECKS),
     /** γ of the codebook statistics; read by `vq-ema`. */
     codebookEmaDecay: fraction,
     /** Codes below this fraction of an average code's share are revived, 0: never; read by `vq-ema`. */
     revivalThreshold: fraction,
-    /** β, on the commitment loss. */
+    /** β, on the commitment loss; read by `vq` and `vq-ema`. */
     commitmentWeight: z.number().min(0),
+    /** Codes and encoder outputs of length 1; read by `vq` and `vq-ema`. */
+    normalizeCodes: z.boolean(),
+    /** L of each channel, their product K; read by `fsq`, empty for the others. */
+    levels: z.array(z.int().min(2).max(64)).max(16),
+    /** τ of the first step and of the last; read by `gumbel`. */
+    temperature: z.number().positive(),
+    temperatureFloor: z.number().positive(),
+    /** β of a VAE: weight of the KL divergence, 1 for an ELBO; read by `gumbel`, `gaussian` and `gaussian-vector`. */
+    klWeight: z.number().min(0),
+    /** Nats a latent channel may cost for nothing; read by `gaussian` and `gaussian-vector`. */
+    freeBits: z.number().min(0),
+    /** What a decoded image is compared by. */
+    reconstruction: z.enum(RECONSTRUCTIONS),
     /** Images a step. */
     batchSize: positiveInteger,
     /** Adam's highest rate. */
@@ -40,6 +70,12 @@ const schema = z
     warmupSteps: z.int().min(0),
     /** Lowest rate of the cosine, as a fraction of `learningRate`. */
     learningRateFloor: z.number().min(0).max(1),
+    /** Largest global norm of the gradients; 0: any. */
+    gradientClip: z.number().min(0),
+    /** Training images are mirrored at random. */
+    augmentFlip: z.boolean(),
+    /** Training images are moved at random by up to this many pixels. */
+    augmentCrop: z.int().min(0),
     /** Decay of the averaged weights that evaluation and export use; 0: the trained weights themselves. */
     weightEmaDecay: fraction,
     /** Updates in all. */
@@ -52,114 +88,44 @@ const schema = z
         path: ["imageSize"],
         message: `must be a multiple of stride ${config.stride}, got ${config.imageSize}`,
       });
+    if (config.augmentCrop >= config.imageSize)
+      context.addIssue({
+        code: "custom",
+        path: ["augmentCrop"],
+        message: `must be below imageSize ${config.imageSize}`,
+      });
+    checkBottleneck(config, (path, message) => context.addIssue({ code: "custom", path: [path], message }));
     if (config.schedule === "warmup-cosine" && config.steps <= config.warmupSteps)
       context.addIssue({ code: "custom", path: ["warmupSteps"], message: `must be below steps ${config.steps}` });
   });
 
 export type TokenizerConfig = Readonly<z.output<typeof schema>>;
 
-const common = {
-  quantizer: "vq-ema",
-  codebookEmaDecay: 0.99,
-  revivalThreshold: 0.1,
-  commitmentWeight: 0.25,
-  residualLayers: 2,
-  residualHidden: 32,
-  codebookSize: 512,
-  schedule: "constant",
-  warmupSteps: 0,
-  learningRateFloor: 0.1,
-  weightEmaDecay: 0,
-} as const;
-
-export const TOKENIZER_PRESETS = {
-  /**
-   * `tessera train-tokenizer --preset emoji64 --source emoji --out emoji`
-   * Expect 27 dB PSNR on held-out emoji and all codes in use after 1,400 steps (about 4 minutes on 2 cores). A small codebook decay and a high
-   * rate: at 0.99 and 4e-4 half of the codes fall idle in the first hundred steps, and 300 steps end 1.5 dB lower.
-   */
-  emoji64: {
-    ...common,
-    imageSize: 64,
-    stride: 2,
-    hidden: 64,
-    codeDimension: 32,
-    codebookEmaDecay: 0.97,
-    batchSize: 16,
-    learningRate: 2e-3,
-    schedule: "warmup-cosine",
-    warmupSteps: 50,
-    steps: 1400,
-  },
-  /**
-   * `tessera train-tokenizer --preset paper128 --source <folder>`
-   * The ImageNet setting of van den Oord et al. 2017 (32×32×1, K = 512), at about 20 images/s on 2 cores; no published PSNR.
-   */
-  paper128: {
-    ...common,
-    imageSize: 128,
-    stride: 4,
-    hidden: 128,
-    codeDimension: 64,
-    batchSize: 16,
-    learningRate: 3e-4,
-    steps: 250_000,
-  },
-  /**
-   * `tessera train-tokenizer --preset lecture256 --source <folder>`
-   * 256×256×3 → 32×32 of K = 512, 0.047 bits a pixel and channel: expect blurred texture; no published PSNR.
-   */
-  lecture256: {
-    ...common,
-    imageSize: 256,
-    stride: 8,
-    hidden: 256,
-    codeDimension: 64,
-    batchSize: 8,
-    learningRate: 3e-4,
-    steps: 100_000,
-  },
-  /**
-   * `tessera train-tokenizer --preset cifar32 --source <folder>`
-   * Sonnet's CIFAR-10 notebook: expect NMSE about 0.105 at 1,000, 0.061 at 5,000 and 0.056 at 10,000 steps.
-   */
-  cifar32: {
-    ...common,
-    revivalThreshold: 0,
-    imageSize: 32,
-    stride: 4,
-    hidden: 128,
-    codeDimension: 64,
-    batchSize: 32,
-    learningRate: 3e-4,
-    steps: 10_000,
-  },
-} as const satisfies Record<string, TokenizerConfig>;
-
-export type TokenizerPreset = keyof typeof TOKENIZER_PRESETS;
-
-/**
- * The preset called `name` with `overrides` on top.
- * @throws usage for an unknown preset, an unknown key, or a value that does not fit
- */
-export function tokenizerConfig(name: string, overrides: Readonly<Record<string, unknown>> = {}): TokenizerConfig {
-  if (!isPreset(name))
-    throw usageError({
-      what: "unknown tokenizer preset",
-      where: "preset",
-      expected: Object.keys(TOKENIZER_PRESETS).join(", "),
-      got: name,
-    });
-  const preset = TOKENIZER_PRESETS[name];
-  const warmupSteps = presetWarmup(preset.warmupSteps, overrides["steps"] ?? preset.steps);
-  return parseTokenizerConfig(
-    { ...preset, warmupSteps, ...overrides },
-    {
-      where: `tokenizer config (${name})`,
-      code: "usage",
-    },
-  );
+/** What bottleneck, codes and loss must agree on. */
+function checkBottleneck(
+  config: Pick<
+    z.output<typeof schema>,
+    "bottleneck" | "levels" | "codebookSize" | "reconstruction" | "temperature" | "temperatureFloor"
+  >,
+  complain: (field: string, message: string) => void,
+): void {
+  const { bottleneck, levels, codebookSize, reconstruction } = config;
+  const codes = levels.reduce((product, count) => product * count, 1);
+  if (bottleneck === "fsq" && codes !== codebookSize)
+    complain("levels", `must multiply to codebookSize ${codebookSize}, got ${levels.join("·") || "none"}`);
+  if (bottleneck !== "fsq" && levels.length > 0) complain("levels", `are read by fsq only, not by ${bottleneck}`);
+  if (isVariational(bottleneck) && (reconstruction === "l2" || reconstruction === "l1"))
+    complain("reconstruction", `must be a likelihood for ${bottleneck}: bce, gaussian or logistic`);
+  if (config.temperatureFloor > config.temperature)
+    complain("temperatureFloor", `must not be above temperature ${config.temperature}`);
 }
+
+export const isVariational = (bottleneck: BottleneckName): boolean =>
+  bottleneck === "gaussian" || bottleneck === "gaussian-vector";
+
+/** Whether the bottleneck chooses codes, so that images become tokens. */
+export const makesTokens = ({ bottleneck }: Pick<TokenizerConfig, "bottleneck">): boolean =>
+  bottleneck !== "none" && !isVariational(bottleneck);
 
 /**
  * Checks a complete configuration, as read from `config.json`.
@@ -185,12 +151,11 @@ export function parseTokenizerConfig(
   });
 }
 
+/** H·W·3: values of an image. */
+export const imageValuesOf = ({ imageSize }: Pick<TokenizerConfig, "imageSize">): number => imageSize * imageSize * 3;
+
 /** [h, w] of the token grid. */
 export function gridOf(config: Pick<TokenizerConfig, "imageSize" | "stride">): [height: number, width: number] {
   const side = config.imageSize / config.stride;
   return [side, side];
-}
-
-function isPreset(name: string): name is TokenizerPreset {
-  return Object.hasOwn(TOKENIZER_PRESETS, name);
 }

@@ -1,7 +1,13 @@
-/** Figures of a tokenizer over a set of images, whoever runs it: an engine during training, a published artefact afterwards. */
+/** Figures of a model over a set of images, whoever runs it: an engine during training, a published artefact afterwards. */
+import type { Arrays } from "../shared/engine/engine.ts";
+import { invariant } from "../shared/errors.ts";
+import { imageValuesOf, makesTokens, type TokenizerConfig } from "./config.ts";
+import { createLatentMeter, type LatentFigures } from "./latent-metrics.ts";
 import { createCodeMeter, createReconstructionMeter, type CodeFigures, type ReconstructionFigures } from "./metrics.ts";
 
 export type TokenizerFigures = ReconstructionFigures & CodeFigures;
+/** Of any model: those that its bottleneck has. */
+export type ModelFigures = Partial<ReconstructionFigures & CodeFigures & LatentFigures>;
 
 export interface Reconstructed {
   /** [B, H, W, 3], 0 … 255 */
@@ -23,4 +29,40 @@ export async function measureTokenizer(
     codes.add(tokens);
   }
   return { ...errors.figures(), ...codes.figures() };
+}
+
+export interface ModelMeter {
+  /** @param outputs `levels`, and with them `tokens`, or a VAE's `reconstructionNats`, `klNats` and `means` */
+  add(originals: Uint8Array, outputs: Arrays): void;
+  /** @throws bad-input if nothing was added */
+  figures(): ModelFigures;
+}
+
+/** The meters that fit a configuration's bottleneck, in one. */
+export function createModelMeter(config: TokenizerConfig): ModelMeter {
+  const errors = createReconstructionMeter();
+  const codes = makesTokens(config) ? createCodeMeter(config.codebookSize) : undefined;
+  const latents = createLatentMeter(imageValuesOf(config));
+  let hasLatents = false;
+  return {
+    add(originals, { levels, tokens, reconstructionNats, klNats, means }) {
+      invariant(levels !== undefined, "an evaluation must give levels");
+      errors.add(originals, Uint8Array.from(levels));
+      if (tokens instanceof Int32Array) codes?.add(tokens);
+      if (
+        reconstructionNats instanceof Float32Array &&
+        klNats instanceof Float32Array &&
+        means instanceof Float32Array
+      ) {
+        latents.add({ reconstructionNats, klNats, means });
+        hasLatents = true;
+      }
+    },
+    figures: () => ({ ...errors.figures(), ...codes?.figures(), ...(hasLatents ? latents.figures() : {}) }),
+  };
+}
+
+/** What training picks its best state by, lower is better: the bound where there is one, else the error. */
+export function scoreOf({ bitsPerDim, nmse }: ModelFigures): number {
+  return bitsPerDim ?? nmse ?? Infinity;
 }

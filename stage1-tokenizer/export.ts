@@ -1,23 +1,32 @@
 /**
- * Publishes a trained tokenizer: encoder and decoder graphs traced from the training code with the weights frozen in, the weights, the
- * configuration and a model card. See artifacts/README.md for the contract.
+ * Publishes a trained model: the graphs traced from the training code with the weights frozen in, the weights, the configuration and a model
+ * card. Models that make tokens become a tokenizer, the others an autoencoder. See artifacts/README.md for the contract.
  */
 import { createProvenance, publishArtifact, type Provenance } from "../shared/artifact.ts";
-import type { Arrays, PureFunction, Signature } from "../shared/engine/engine.ts";
-import { exportFunction } from "../shared/engine/export.ts";
+import type { Arrays, PureFunction, Signature, Tensors } from "../shared/engine/engine.ts";
+import { exportFunction, type ExportOptions } from "../shared/engine/export.ts";
 import { fingerprintTokenizer } from "../shared/fingerprint.ts";
 import { entryOf } from "../shared/nn/state.ts";
 import { encodeState } from "../shared/train/checkpoint.ts";
-import { gridOf, type TokenizerConfig } from "./config.ts";
-import type { TokenizerFigures } from "./evaluate.ts";
+import { createContinuous } from "./bottleneck/create-bottleneck.ts";
+import { gridOf, makesTokens, type TokenizerConfig } from "./config.ts";
+import type { ModelFigures } from "./evaluate.ts";
 import type { Preprocessing } from "./images/index.ts";
-import { evaluationState, imagesToTokens, tokensToImages } from "./model/tokenize.ts";
+import {
+  evaluationState,
+  imagesToFeatures,
+  imagesToLatents,
+  imagesToTokens,
+  latentsToImages,
+  tokensToImages,
+} from "./model/tokenize.ts";
+import { modelCard } from "./model-card.ts";
 
 export interface TrainedTokenizer {
   readonly config: TokenizerConfig;
   readonly preprocessing: Preprocessing;
   readonly state: { readonly spec: Signature; readonly values: Arrays };
-  readonly figures: TokenizerFigures;
+  readonly figures: ModelFigures;
 }
 
 export interface PublishTokenizerOptions {
@@ -30,66 +39,87 @@ export interface PublishTokenizerOptions {
 export async function publishTokenizer(trained: TrainedTokenizer, options: PublishTokenizerOptions): Promise<string> {
   const { config, preprocessing, figures } = trained;
   const state = { spec: evaluationState(trained.state.spec), values: evaluationState(trained.state.values) };
-  const { encoder, decoder } = exportGraphs(config, state);
+  const { encoder, decoder, features } = exportGraphs(config, state);
   const fingerprint = fingerprintTokenizer(encoder, preprocessing);
   await publishArtifact({
     directory: options.directory,
-    kind: "tokenizer",
+    kind: makesTokens(config) ? "tokenizer" : "autoencoder",
     config,
     preprocessing,
     fingerprint,
-    provenance: createProvenance({ ...options.provenance, metrics: { ...figures } }),
+    provenance: createProvenance({ ...options.provenance, metrics: { ...figures, ...options.provenance?.metrics } }),
     overwrite: options.overwrite ?? false,
     files: {
       "encoder.onnx": encoder,
       "decoder.onnx": decoder,
+      "features.onnx": features,
       "model.safetensors": encodeState(state),
       "config.json": `${JSON.stringify(config, null, 2)}\n`,
-      "README.md": modelCard(trained, fingerprint),
+      "README.md": modelCard({ config, figures, fingerprint }),
     },
   });
   return fingerprint;
 }
 
-/** `encoder`: image uint8 [N,H,W,3] → tokens int64 [N,h,w]; `decoder`: tokens int64 [N,h,w] → image uint8 [N,H,W,3]. */
+interface Graphs {
+  readonly encoder: Uint8Array;
+  readonly decoder: Uint8Array;
+  readonly features: Uint8Array;
+}
+
+/**
+ * `encoder`: image uint8 [N, H, W, 3] → tokens int64 [N, h, w], or latent float32 [N, …] where there are no tokens; `decoder`: the way back;
+ * `features`: image → features float32 [N, hidden], the encoder's last hidden map averaged over its positions.
+ */
 export function exportGraphs(
   config: TokenizerConfig,
   state: { readonly spec: Signature; readonly values: Arrays },
-): { encoder: Uint8Array; decoder: Uint8Array } {
+): Graphs {
   const { imageSize } = config;
-  const [height, width] = gridOf(config);
-  const encode: PureFunction = (inputs) => ({ tokens: imagesToTokens(config, inputs, entryOf(inputs, "image")) });
-  const decode: PureFunction = (inputs) => ({ image: tokensToImages(config, inputs, entryOf(inputs, "tokens")) });
+  const code = makesTokens(config) ? tokenCode(config) : latentCode(config);
+  const pixels = `image: uint8 [N, ${imageSize}, ${imageSize}, 3], sRGB`;
+  const image = { shape: ["N", imageSize, imageSize, 3], dtype: "uint8" } as const;
+  const file = (name: string, fn: PureFunction, options: Pick<ExportOptions, "doc" | "inputs" | "outputTypes">) =>
+    exportFunction(fn, { name: `tessera-${name}`, ...options, weights: state });
   return {
-    encoder: exportFunction(encode, {
-      name: "tessera-encoder",
-      doc: `image: uint8 [N, ${imageSize}, ${imageSize}, 3], sRGB. tokens: int64 [N, ${height}, ${width}], 0 … ${config.codebookSize - 1}.`,
-      inputs: { image: { shape: ["N", imageSize, imageSize, 3], dtype: "uint8" } },
-      outputTypes: { tokens: "int64" },
-      weights: state,
+    encoder: file("encoder", (inputs) => ({ [code.name]: code.encode(inputs) }), {
+      doc: `${pixels}. ${code.doc}.`,
+      inputs: { image },
+      outputTypes: { [code.name]: code.type },
     }),
-    decoder: exportFunction(decode, {
-      name: "tessera-decoder",
-      doc: `tokens: int64 [N, ${height}, ${width}], 0 … ${config.codebookSize - 1}. image: uint8 [N, ${imageSize}, ${imageSize}, 3], sRGB.`,
-      inputs: { tokens: { shape: ["N", height, width], dtype: "int64" } },
+    decoder: file("decoder", (inputs) => ({ image: code.decode(inputs) }), {
+      doc: `${code.doc}. ${pixels}.`,
+      inputs: { [code.name]: { shape: ["N", ...code.shape], dtype: code.type } },
       outputTypes: { image: "uint8" },
-      weights: state,
+    }),
+    features: file("features", (inputs) => ({ features: imagesToFeatures(config, inputs, entryOf(inputs, "image")) }), {
+      doc: `${pixels}. features: float32 [N, ${config.hidden}], the encoder's last hidden map averaged over its positions.`,
+      inputs: { image },
+      outputTypes: {},
     }),
   };
 }
 
-function modelCard({ config, figures }: TrainedTokenizer, fingerprint: string): string {
+function tokenCode(config: TokenizerConfig) {
   const [height, width] = gridOf(config);
-  return `# Tessera tokenizer
+  return {
+    name: "tokens",
+    type: "int64",
+    shape: [height, width],
+    doc: `tokens: int64 [N, ${height}, ${width}], 0 … ${config.codebookSize - 1}`,
+    encode: (inputs: Tensors) => imagesToTokens(config, inputs, entryOf(inputs, "image")),
+    decode: (inputs: Tensors) => tokensToImages(config, inputs, entryOf(inputs, "tokens")),
+  } as const;
+}
 
-Images ${config.imageSize}×${config.imageSize} ↔ ${height}×${width} tokens of a codebook of ${config.codebookSize} (D = ${config.codeDimension}, ${config.quantizer}).
-
-- \`encoder.onnx\`: \`image\` uint8 [N, ${config.imageSize}, ${config.imageSize}, 3] (sRGB) → \`tokens\` int64 [N, ${height}, ${width}]
-- \`decoder.onnx\`: \`tokens\` int64 [N, ${height}, ${width}] → \`image\` uint8 [N, ${config.imageSize}, ${config.imageSize}, 3]
-- \`model.safetensors\`: the weights by name; \`manifest.json\`: digests, preprocessing, provenance
-- fingerprint \`${fingerprint}\`
-
-On the held-out images at the end of training: PSNR ${figures.psnr.toFixed(2)} dB, NMSE ${figures.nmse.toFixed(4)}, ${figures.codesUsed} of
-${config.codebookSize} codes used, perplexity ${figures.perplexity.toFixed(1)}.
-`;
+function latentCode(config: TokenizerConfig) {
+  const { latentShape } = createContinuous(config);
+  return {
+    name: "latent",
+    type: "float32",
+    shape: latentShape,
+    doc: `latent: float32 [N, ${latentShape.join(", ")}]`,
+    encode: (inputs: Tensors) => imagesToLatents(config, inputs, entryOf(inputs, "image")),
+    decode: (inputs: Tensors) => latentsToImages(config, inputs, entryOf(inputs, "latent")),
+  } as const;
 }

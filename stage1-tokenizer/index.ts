@@ -2,10 +2,18 @@
  * The front door of stage 1: what pipelines may use. Training loads TensorFlow.js and is therefore behind `loadTraining`; everything
  * else here is inference and images.
  */
-export { gridOf, TOKENIZER_PRESETS, tokenizerConfig, type TokenizerConfig, type TokenizerPreset } from "./config.ts";
-export { measureTokenizer, type Reconstructed, type TokenizerFigures } from "./evaluate.ts";
+export {
+  BOTTLENECKS,
+  gridOf,
+  makesTokens,
+  RECONSTRUCTIONS,
+  type BottleneckName,
+  type TokenizerConfig,
+} from "./config.ts";
+export { measureTokenizer, type ModelFigures, type Reconstructed, type TokenizerFigures } from "./evaluate.ts";
 export type { PublishTokenizerOptions, TrainedTokenizer } from "./export.ts";
 export * from "./images/index.ts";
+export { TOKENIZER_PRESETS, tokenizerConfig, type TokenizerPreset } from "./presets.ts";
 export { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 export type { TokenizerRun, TrainTokenizerOptions } from "./train.ts";
 

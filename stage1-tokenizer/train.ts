@@ -2,16 +2,19 @@
  * Trains a tokenizer: images in, state and held-out figures out. Reads top to bottom as the method does: prepare the images, start the
  * codebook at k-means of the encoder's outputs, run the steps, measure. Knows no command line and publishes nothing.
  */
-import type { Engine } from "../shared/engine/engine.ts";
 import { canonicalJson, sha256Hex } from "../shared/fingerprint.ts";
 import type { InitialState } from "../shared/nn/state.ts";
 import { Rng } from "../shared/rng.ts";
-import { runLoop, type Batch } from "../shared/train/loop.ts";
-import { checkpointing, startingPoint, stepsForTime, type RunEnd, type RunOptions } from "../shared/train/run.ts";
+import { runLoop, type Batch, type Metrics } from "../shared/train/loop.ts";
+import { keepRun, startingPoint, stepsForTime, type RunEnd, type RunOptions } from "../shared/train/run.ts";
 import type { tf } from "../shared/engine/tf.ts";
+import type { KMeansStart } from "./bottleneck/bottleneck.ts";
+import { createBottleneck } from "./bottleneck/create-bottleneck.ts";
+import { kMeans } from "./bottleneck/k-means.ts";
 import type { TokenizerConfig } from "./config.ts";
-import { measureTokenizer, type Reconstructed, type TokenizerFigures } from "./evaluate.ts";
+import { scoreOf } from "./evaluate.ts";
 import type { TrainedTokenizer } from "./export.ts";
+import { createEvaluator } from "./held-out.ts";
 import {
   createBatches,
   createPreprocessing,
@@ -20,8 +23,7 @@ import {
   type Preprocessing,
 } from "./images/index.ts";
 import { pixelVariance } from "./metrics.ts";
-import { evaluationState, imagesToTokens, imagesToZE, tokensToImages } from "./model/tokenize.ts";
-import { kMeans } from "./quantizer/k-means.ts";
+import { imagesToZE } from "./model/tokenize.ts";
 import { createTokenizerStep, initialTokenizerState, startCodebook, tokenizerBatch } from "./training-step.ts";
 
 export interface TrainTokenizerOptions extends RunOptions {
@@ -31,6 +33,12 @@ export interface TrainTokenizerOptions extends RunOptions {
   readonly training: readonly ImageRecord[];
   /** Measured on; the training images themselves where there is none. */
   readonly heldOut: readonly ImageRecord[];
+  /** Steps between evaluations on the held-out images; at the end only unless told. */
+  readonly evaluateEvery?: number;
+  /** Which state is the result: the last, unless told otherwise, or the one that was best on the held-out images. */
+  readonly keep?: "last" | "best";
+  /** Told of every evaluation, after `step` finished steps. */
+  readonly onEvaluation?: (step: number, figures: Metrics, training: Metrics) => void;
 }
 
 /** A finished run, or one that was interrupted and left its checkpoint. `step` counts finished steps. */
@@ -44,7 +52,7 @@ const K_MEANS_IMAGES = 128;
 
 /** @throws bad-input if no image can be decoded; numerical if the loss stops being finite; mismatch if a checkpoint is of another run. */
 export async function trainTokenizer(options: TrainTokenizerOptions): Promise<TokenizerRun> {
-  const { engine, reporter, seed } = options;
+  const { reporter, seed } = options;
   const rng = Rng.fromSeed(seed).fork("tokenizer");
   const preprocessing =
     options.preprocessing ?? createPreprocessing([options.config.imageSize, options.config.imageSize]);
@@ -64,38 +72,83 @@ export async function trainTokenizer(options: TrainTokenizerOptions): Promise<To
     const configFingerprint = runFingerprint(options, config, preprocessing);
     const start = await startingPoint({
       label: LABEL,
-      checkpoint: options.checkpoint,
+      folder: options.folder,
       configFingerprint,
       fresh: () => freshState({ ...options, config }, { rng, batches }),
       reporter,
     });
-    const trainer = await engine.createTrainer(
-      createTokenizerStep(config, { variance }),
-      start.state,
-      tokenizerBatch(config).spec,
-    );
-    try {
-      const run = await runLoop({
-        trainer,
-        batch: trainingBatches(config, batches, rng),
-        firstStep: start.step,
-        steps: config.steps,
-        reporter,
-        label: LABEL,
-        unitsPerStep: { count: config.batchSize, unit: "images" },
-        ...(options.signal === undefined ? {} : { signal: options.signal }),
-        ...checkpointing(options.checkpoint, { spec: start.state.spec, configFingerprint, steps: config.steps }),
-      });
-      if (run.interrupted) return { step: run.step, interrupted: true };
-      const state = { spec: start.state.spec, values: await trainer.state() };
-      const records = options.heldOut.length > 0 ? options.heldOut : options.training;
-      const figures = await evaluate({ config, state, engine, records, preprocessing });
-      return { config, preprocessing, state, figures, step: run.step, interrupted: false };
-    } finally {
-      await trainer.dispose();
-    }
+    return await runSteps(options, { config, preprocessing, configFingerprint, start, rng, batches, variance });
   } finally {
     await batches.close();
+  }
+}
+
+interface Started extends Prepared {
+  readonly config: TokenizerConfig;
+  readonly preprocessing: Preprocessing;
+  readonly configFingerprint: string;
+  readonly start: { readonly state: InitialState; readonly step: number };
+  readonly variance: number;
+}
+
+/** The loop, with evaluation and checkpoints around it, and the state it was run for. */
+async function runSteps(options: TrainTokenizerOptions, started: Started): Promise<TokenizerRun> {
+  const { engine, reporter } = options;
+  const { config, preprocessing, configFingerprint, start, variance } = started;
+  const { spec } = start.state;
+  const records = options.heldOut.length > 0 ? options.heldOut : options.training;
+  const trainer = await engine.createTrainer(
+    createTokenizerStep(config, { variance }),
+    start.state,
+    tokenizerBatch(config).spec,
+  );
+  const evaluator = await createEvaluator({ config, spec, engine, records, preprocessing });
+  let training: Metrics = {};
+  const kept = await keepRun(options.folder, {
+    spec,
+    configFingerprint,
+    steps: config.steps,
+    firstStep: start.step,
+    evaluation: {
+      every: options.evaluateEvery ?? config.steps,
+      run: async (state, step) => {
+        const figures = await evaluator.run(state);
+        options.onEvaluation?.(step, { ...figures }, training);
+        return { ...figures };
+      },
+      score: scoreOf,
+    },
+  });
+  try {
+    const run = await runLoop({
+      trainer,
+      batch: trainingBatches(config, started.batches, started.rng),
+      firstStep: start.step,
+      steps: config.steps,
+      reporter,
+      label: LABEL,
+      unitsPerStep: { count: config.batchSize, unit: "images" },
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      ...kept.options,
+      onStep: (step, metrics) => {
+        training = metrics;
+        kept.options.onStep?.(step, metrics);
+      },
+    });
+    if (run.interrupted) return { step: run.step, interrupted: true };
+    const best = options.keep === "best" ? kept.best() : undefined;
+    const values = best?.values ?? (await trainer.state());
+    const figures = best?.heldOut ?? run.evaluation;
+    return {
+      config,
+      preprocessing,
+      state: { spec, values },
+      figures,
+      step: best?.step ?? run.step,
+      interrupted: false,
+    };
+  } finally {
+    await Promise.all([trainer.dispose(), evaluator.dispose()]);
   }
 }
 
@@ -121,7 +174,7 @@ async function measureVariance(batches: Batches, config: TokenizerConfig): Promi
 
 /** The configuration with the number of steps that fit into `seconds`, if a time was asked for. */
 async function withSteps(
-  { config, engine, seconds, reporter, checkpoint }: TrainTokenizerOptions,
+  { config, engine, seconds, reporter, folder }: TrainTokenizerOptions,
   { rng, batches, variance }: Prepared & { variance: number },
 ): Promise<TokenizerConfig> {
   if (seconds === undefined) return config;
@@ -131,7 +184,7 @@ async function withSteps(
     label: LABEL,
     seconds,
     warmupSteps,
-    checkpoint,
+    folder,
     reporter,
     probe: () =>
       engine.createTrainer(step, initialTokenizerState(config, rng.fork("probe")), tokenizerBatch(config).spec),
@@ -140,28 +193,28 @@ async function withSteps(
   return { ...config, steps };
 }
 
-/** Fresh weights and a codebook started by k-means of what the encoder says. */
+/** Fresh weights and, where codes live in the encoder's space, a codebook started by k-means of what the encoder says. */
 async function freshState(options: TrainTokenizerOptions, { rng, batches }: Prepared): Promise<InitialState> {
   const { config } = options;
   const { spec, values } = initialTokenizerState(config, rng.fork("initial"));
-  const clusters = kMeans(
-    await encoderOutputs(options, { spec, values }, batches),
-    { codebookSize: config.codebookSize, codeDimension: config.codeDimension },
-    rng.fork("k-means"),
-  );
-  return { spec, values: startCodebook(config, values, clusters) };
+  const bottleneck = createBottleneck(config);
+  const start = bottleneck.kind === "discrete" ? bottleneck.kMeansStart : undefined;
+  if (start === undefined) return { spec, values };
+  const points = await encoderOutputs(options, { start, state: { spec, values }, batches });
+  const sizes = { codebookSize: config.codebookSize, codeDimension: start.codeDimension };
+  return { spec, values: startCodebook(start, values, kMeans(points, sizes, rng.fork("k-means"))) };
 }
 
-/** zE of the first batches under the initial weights: [n, D], row-major. */
+/** The points of the first batches under the initial weights: [n, D], row-major. */
 async function encoderOutputs(
   { config, engine }: TrainTokenizerOptions,
-  state: InitialState,
-  batches: Batches,
+  from: { start: KMeansStart; state: InitialState; batches: Batches },
 ): Promise<Float32Array> {
+  const { start, state, batches } = from;
   const images = tokenizerBatch(config).spec["images"];
   if (images === undefined) throw new Error("A tokenizer batch has images.");
   const encoder = await engine.compile(
-    ({ images: batch, ...weights }) => ({ zE: imagesToZE(config, weights, batch as tf.Tensor) }),
+    ({ images: batch, ...weights }) => ({ zE: start.points(imagesToZE(config, weights, batch as tf.Tensor)) }),
     {
       ...state.spec,
       images,
@@ -184,59 +237,9 @@ function runFingerprint(
   config: TokenizerConfig,
   preprocessing: Preprocessing,
 ): string {
-  const horizon = config.schedule === "warmup-cosine" ? config.steps : 0;
+  const horizon = config.schedule === "warmup-cosine" || config.bottleneck === "gumbel" ? config.steps : 0;
   return sha256Hex(
     canonicalJson({ ...config, steps: horizon, seed, preprocessing }),
     ...training.map(({ key }) => `\0${key}`),
   );
-}
-
-/** Figures of the state on `records`, by the engine that trained it. */
-async function evaluate(run: {
-  config: TokenizerConfig;
-  state: InitialState;
-  engine: Engine;
-  records: readonly ImageRecord[];
-  preprocessing: Preprocessing;
-}): Promise<TokenizerFigures> {
-  const { config, engine, records, preprocessing } = run;
-  const spec = evaluationState(run.state.spec);
-  const values = evaluationState(run.state.values);
-  const batchSize = Math.min(config.batchSize, records.length);
-  const images = { shape: [batchSize, config.imageSize, config.imageSize, 3], dtype: "uint8" } as const;
-  const reconstruct = await engine.compile(
-    ({ images: batch, ...weights }) => {
-      const tokens = imagesToTokens(config, weights, batch as tf.Tensor);
-      return { tokens, levels: tokensToImages(config, weights, tokens) };
-    },
-    { ...spec, images },
-  );
-  const batches = createBatches({
-    records,
-    preprocessing,
-    batchSize,
-    rng: Rng.fromSeed(0),
-    shuffle: false,
-    cacheBytes: 0,
-    onFailure: () => undefined,
-  });
-  async function* passes(): AsyncGenerator<Reconstructed> {
-    for (let step = 0; step * batchSize < batches.count; step++) {
-      const batch = (await batches.batch(step)).images;
-      const { tokens, levels } = await reconstruct.run({ ...values, images: batch });
-      // The last batch runs on into the next epoch: what was measured already is left out.
-      const fresh = Math.min(batchSize, batches.count - step * batchSize) / batchSize;
-      if (!(tokens instanceof Int32Array) || levels === undefined) throw new Error("Reconstruction gave no tokens.");
-      yield {
-        originals: batch.subarray(0, batch.length * fresh),
-        reconstructions: Uint8Array.from(levels.subarray(0, levels.length * fresh)),
-        tokens: tokens.subarray(0, tokens.length * fresh),
-      };
-    }
-  }
-  try {
-    return await measureTokenizer(passes(), config.codebookSize);
-  } finally {
-    await Promise.all([batches.close(), reconstruct.dispose()]);
-  }
 }

@@ -5,7 +5,7 @@ import { entryOf, group, prefix, sizeOf, type InitialState } from "../shared/nn/
 import { Rng } from "../shared/rng.ts";
 import type { TokenSet } from "../shared/token-file/index.ts";
 import { runLoop, type Batch } from "../shared/train/loop.ts";
-import { checkpointing, startingPoint, stepsForTime, type RunEnd, type RunOptions } from "../shared/train/run.ts";
+import { keepRun, startingPoint, stepsForTime, type RunEnd, type RunOptions } from "../shared/train/run.ts";
 import type { PriorConfig } from "./config.ts";
 import type { TrainedPrior } from "./export.ts";
 import { checkSameTokens, createTokenBatches, loadTokenData, takeRows, type TokenData } from "./token-data.ts";
@@ -34,10 +34,16 @@ export async function trainPrior(options: TrainPriorOptions): Promise<PriorRun> 
   const configFingerprint = runFingerprint(options, config);
   const start = await startingPoint({
     label: labelOf(config),
-    checkpoint: options.checkpoint,
+    folder: options.folder,
     configFingerprint,
     fresh: () => Promise.resolve(initialPriorState(config, rng.fork("initial"))),
     reporter,
+  });
+  const kept = await keepRun(options.folder, {
+    spec: start.state.spec,
+    configFingerprint,
+    steps: config.steps,
+    firstStep: start.step,
   });
   const trainer = await engine.createTrainer(createPriorStep(config), start.state, priorBatch(config).spec);
   try {
@@ -50,7 +56,7 @@ export async function trainPrior(options: TrainPriorOptions): Promise<PriorRun> 
       label: labelOf(config),
       unitsPerStep: { count: config.batchSize * data.training.length, unit: "tokens" },
       ...(options.signal === undefined ? {} : { signal: options.signal }),
-      ...checkpointing(options.checkpoint, { spec: start.state.spec, configFingerprint, steps: config.steps }),
+      ...kept.options,
     });
     if (run.interrupted) return { step: run.step, interrupted: true };
     const state = { spec: start.state.spec, values: await trainer.state() };
@@ -105,7 +111,7 @@ function trainingBatches(config: PriorConfig, data: TokenData, rng: Rng): (step:
 
 /** The configuration with the number of steps that fit into `seconds`, if a time was asked for. */
 async function withSteps(options: TrainPriorOptions, data: TokenData, rng: Rng): Promise<PriorConfig> {
-  const { config, engine, seconds, reporter, checkpoint } = options;
+  const { config, engine, seconds, reporter, folder } = options;
   if (seconds === undefined) return config;
   const { warmupSteps } = config;
   const step = createPriorStep({ ...config, steps: Math.max(config.steps, warmupSteps + 1) });
@@ -113,7 +119,7 @@ async function withSteps(options: TrainPriorOptions, data: TokenData, rng: Rng):
     label: labelOf(config),
     seconds,
     warmupSteps,
-    checkpoint,
+    folder,
     reporter,
     probe: () => engine.createTrainer(step, initialPriorState(config, rng.fork("probe")), priorBatch(config).spec),
     batch: trainingBatches(config, data, rng),

@@ -1,5 +1,4 @@
 /** `tessera train-prior`: token files → a published prior. */
-import { rm } from "node:fs/promises";
 import { z } from "zod";
 
 import { usageError } from "../../shared/errors.ts";
@@ -73,11 +72,10 @@ export const command = defineCommand({
     const { trainPrior, publishPrior } = await loadPriorTraining();
     const running = await runOptions(options, { reporter, signal }, directory);
     const run = await trainPrior({ config, training, ...(heldOut === undefined ? {} : { heldOut }), ...running });
-    checkFinished(run, { signal, reporter, checkpoint: running.checkpoint.path });
+    checkFinished(run, { signal, reporter, folder: running.folder });
     const from = { tokens: training.directory };
     const provenance = { seed: options.seed, engine: running.engine.description, steps: run.step, from };
     await publishPrior(run, { directory, overwrite: options.overwrite, provenance });
-    await rm(running.checkpoint.path, { force: true });
     return {
       json: {
         path: directory,

@@ -1,6 +1,6 @@
 /**
  * The convolutional encoder and decoder: every weight declared once, and the two forward functions that read them by name.
- * Knows no quantizer and no loss.
+ * Knows no bottleneck and no loss.
  *
  * Source: van den Oord et al. 2017, section 4.1, with one strided convolution per halving, so that 64 px (stride 2), 128 px (4) and
  * 256 px (8) all reach a 32×32 grid.
@@ -15,7 +15,10 @@ export interface ModelSize {
   readonly hidden: number;
   readonly residualHidden: number;
   readonly residualLayers: number;
-  readonly codeDimension: number;
+  /** Channels the bottleneck wants of the encoder. */
+  readonly encoderChannels: number;
+  /** Channels the bottleneck gives the decoder. */
+  readonly decoderChannels: number;
 }
 
 const COLOURS = 3;
@@ -34,7 +37,7 @@ function steps(levels: readonly number[]): (readonly [index: number, from: numbe
 
 /** Every weight of encoder and decoder, by name. */
 export function modelSpecs(size: ModelSize): WeightSpecs {
-  const { hidden, codeDimension } = size;
+  const { hidden, encoderChannels, decoderChannels } = size;
   const down = channels(size);
   const specs: Record<string, WeightSpecs[string]> = {};
   const declare = (weights: WeightSpecs): void => void Object.assign(specs, weights);
@@ -42,9 +45,9 @@ export function modelSpecs(size: ModelSize): WeightSpecs {
   for (const [i, from, to] of steps(down)) declare(conv2dSpec(`encoder.down${i}`, { kernelSize: 4, from, to }));
   declare(conv2dSpec("encoder.conv", { kernelSize: 3, from: hidden, to: hidden }));
   declare(residualSpecs("encoder", size));
-  declare(conv2dSpec("encoder.toCode", { kernelSize: 1, from: hidden, to: codeDimension }));
+  declare(conv2dSpec("encoder.toCode", { kernelSize: 1, from: hidden, to: encoderChannels }));
 
-  declare(conv2dSpec("decoder.conv", { kernelSize: 3, from: codeDimension, to: hidden }));
+  declare(conv2dSpec("decoder.conv", { kernelSize: 3, from: decoderChannels, to: hidden }));
   declare(residualSpecs("decoder", size));
   for (const [i, from, to] of steps(down.toReversed()))
     declare(conv2dTransposeSpec(`decoder.up${i}`, { kernelSize: 4, stride: 2, from, to }));
@@ -63,18 +66,22 @@ function residualSpecs(side: string, { hidden, residualHidden, residualLayers }:
   return specs;
 }
 
-/** images [B, H, W, 3] in −0.5 … 0.5 → zE [B, h, w, D]; `weights` under their bare names. */
+/** images [B, H, W, 3] in −0.5 … 0.5 → zE [B, h, w, encoderChannels]; `weights` under their bare names. */
 export function encode(weights: Tensors, images: tf.Tensor, size: ModelSize): tf.Tensor {
+  return conv2d(encodeHidden(weights, images, size), layer(weights, "encoder.toCode"));
+}
+
+/** The encoder's last hidden map, before it is narrowed for the bottleneck: [B, h, w, hidden], ≥ 0. */
+export function encodeHidden(weights: Tensors, images: tf.Tensor, size: ModelSize): tf.Tensor {
   let x = images;
   for (const [i] of steps(channels(size))) x = tf.relu(conv2d(x, layer(weights, `encoder.down${i}`), HALVING));
   x = conv2d(x, layer(weights, "encoder.conv"), { padding: 1 }); // [B, h, w, hidden]
-  x = residualStack(weights, x, { side: "encoder", layers: size.residualLayers });
-  return conv2d(x, layer(weights, "encoder.toCode")); // [B, h, w, D]
+  return residualStack(weights, x, { side: "encoder", layers: size.residualLayers });
 }
 
-/** zQ [B, h, w, D] → images [B, H, W, 3], about −0.5 … 0.5 (not clamped). */
-export function decode(weights: Tensors, zQ: tf.Tensor, size: ModelSize): tf.Tensor {
-  let x = conv2d(zQ, layer(weights, "decoder.conv"), { padding: 1 }); // [B, h, w, hidden]
+/** z [B, h, w, decoderChannels] → the decoder's output [B, H, W, 3]; what it says of pixels is the reconstruction loss's to know. */
+export function decode(weights: Tensors, z: tf.Tensor, size: ModelSize): tf.Tensor {
+  let x = conv2d(z, layer(weights, "decoder.conv"), { padding: 1 }); // [B, h, w, hidden]
   x = residualStack(weights, x, { side: "decoder", layers: size.residualLayers });
   const up = steps(channels(size).toReversed());
   for (const [i] of up) {

@@ -1,12 +1,14 @@
 /**
- * The trained tokenizer's functions: what export traces and evaluation runs. Knows no training and no file.
+ * The trained model's functions: what export traces and evaluation runs. `state` is always as `evaluationState` gives it. Knows no
+ * training and no file.
  */
 import type { Tensors } from "../../shared/engine/engine.ts";
-import type { tf } from "../../shared/engine/tf.ts";
+import { tf } from "../../shared/engine/tf.ts";
 import { group, prefix } from "../../shared/nn/state.ts";
+import { createContinuous, createDiscrete } from "../bottleneck/create-bottleneck.ts";
 import type { TokenizerConfig } from "../config.ts";
-import { createQuantizer } from "../quantizer/create-quantizer.ts";
-import { decode, encode } from "./convolutional.ts";
+import { decode, encode, encodeHidden } from "./convolutional.ts";
+import { partsOf } from "./parts.ts";
 import { toLevels, toUnit } from "./pixels.ts";
 
 /**
@@ -18,18 +20,38 @@ export function evaluationState<T>(state: Readonly<Record<string, T>>): Record<s
   return { ...prefix(weights, "weight"), ...prefix(group(state, "codebook"), "codebook") };
 }
 
-/** int32 levels [B, H, W, 3] → zE [B, h, w, D]: the points for the k-means start. */
+/** int32 levels [B, H, W, 3] → zE [B, h, w, encoderChannels]. */
 export function imagesToZE(config: TokenizerConfig, state: Tensors, images: tf.Tensor): tf.Tensor {
-  return encode(group(state, "weight"), toUnit(images), config);
+  return encode(group(state, "weight"), toUnit(images), partsOf(config).size);
 }
 
-/** int32 levels [B, H, W, 3] → int32 tokens [B, h, w]. `state` as `evaluationState` gives it. */
+/** int32 levels [B, H, W, 3] → int32 tokens [B, h, w]. */
 export function imagesToTokens(config: TokenizerConfig, state: Tensors, images: tf.Tensor): tf.Tensor {
-  return createQuantizer(config).assign(imagesToZE(config, state, images), state);
+  return createDiscrete(config).assign(imagesToZE(config, state, images), state);
 }
 
-/** int32 tokens [B, h, w] → int32 levels [B, H, W, 3]. `state` as `evaluationState` gives it. */
+/** int32 tokens [B, h, w] → int32 levels [B, H, W, 3]. */
 export function tokensToImages(config: TokenizerConfig, state: Tensors, tokens: tf.Tensor): tf.Tensor {
-  const zQ = createQuantizer(config).lookup(tokens, state); // [B, h, w, D]
-  return toLevels(decode(group(state, "weight"), zQ, config));
+  return latentMapToImages(config, state, createDiscrete(config).lookup(tokens, state));
+}
+
+/** int32 levels [B, H, W, 3] → latents [B, …latentShape], without noise. */
+export function imagesToLatents(config: TokenizerConfig, state: Tensors, images: tf.Tensor): tf.Tensor {
+  return createContinuous(config).latent(imagesToZE(config, state, images), state);
+}
+
+/** latents [B, …latentShape] → int32 levels [B, H, W, 3]. */
+export function latentsToImages(config: TokenizerConfig, state: Tensors, latents: tf.Tensor): tf.Tensor {
+  return latentMapToImages(config, state, createContinuous(config).fromLatent(latents, state));
+}
+
+/** int32 levels [B, H, W, 3] → features [B, hidden]: the encoder's last hidden map averaged over its positions. */
+export function imagesToFeatures(config: TokenizerConfig, state: Tensors, images: tf.Tensor): tf.Tensor {
+  return tf.mean(encodeHidden(group(state, "weight"), toUnit(images), partsOf(config).size), [1, 2]);
+}
+
+/** z [B, h, w, decoderChannels] → int32 levels [B, H, W, 3]. */
+function latentMapToImages(config: TokenizerConfig, state: Tensors, z: tf.Tensor): tf.Tensor {
+  const { size, reconstruction } = partsOf(config);
+  return toLevels(reconstruction.toImages(decode(group(state, "weight"), z, size)));
 }

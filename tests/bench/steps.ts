@@ -2,7 +2,7 @@
 import { createOnnxEngine } from "../../shared/engine/onnx-engine.ts";
 import type { Arrays, Trainer } from "../../shared/engine/engine.ts";
 import { Rng } from "../../shared/rng.ts";
-import { tokenizerConfig } from "../../stage1-tokenizer/config.ts";
+import { tokenizerConfig } from "../../stage1-tokenizer/presets.ts";
 import { createTokenizerStep, initialTokenizerState, tokenizerBatch } from "../../stage1-tokenizer/training-step.ts";
 import { priorConfig } from "../../stage2-prior/config.ts";
 import { createPriorStep, initialPriorState, priorBatch } from "../../stage2-prior/training-step.ts";
@@ -27,7 +27,7 @@ async function medianMilliseconds(
 
 /** VQ-VAE, 128 px, h = 128, r = 32, D = 64, K = 512, batch 16, gradient codebook, Adam. */
 export async function tokenizerStep(): Promise<number> {
-  const config = tokenizerConfig("paper128", { quantizer: "vq" });
+  const config = tokenizerConfig("paper128", { bottleneck: "vq" });
   const rng = Rng.fromSeed(0);
   const { spec, draw } = tokenizerBatch(config);
   const images = Uint8Array.from({ length: config.batchSize * config.imageSize ** 2 * 3 }, () => rng.integer(256));

@@ -6,7 +6,7 @@ import { createTfjsEngine } from "../../shared/engine/tfjs-engine.ts";
 import type { Arrays, Engine, Signature, TrainingStep } from "../../shared/engine/engine.ts";
 import type { InitialState } from "../../shared/nn/state.ts";
 import { Rng } from "../../shared/rng.ts";
-import { tokenizerConfig } from "../../stage1-tokenizer/config.ts";
+import { tokenizerConfig } from "../../stage1-tokenizer/presets.ts";
 import { createTokenizerStep, initialTokenizerState, tokenizerBatch } from "../../stage1-tokenizer/training-step.ts";
 import { priorConfig } from "../../stage2-prior/config.ts";
 import { createPriorStep, initialPriorState, priorBatch } from "../../stage2-prior/training-step.ts";
@@ -19,11 +19,11 @@ interface Case {
   readonly batch: (step: number) => Arrays;
 }
 
-function tokenizerCase(quantizer: "vq" | "vq-ema", stride: number): Case {
+function tokenizerCase(bottleneck: "vq" | "vq-ema", stride: number): Case {
   const size = { imageSize: 16, stride, hidden: 8, residualHidden: 4, codebookSize: 7, codeDimension: 4, batchSize: 2 };
   const config = tokenizerConfig("emoji64", {
     ...size,
-    quantizer,
+    bottleneck,
     schedule: "warmup-cosine",
     warmupSteps: 2,
     steps: 9,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { gridOf, parseTokenizerConfig, TOKENIZER_PRESETS, tokenizerConfig } from "../../stage1-tokenizer/config.ts";
+import { gridOf, parseTokenizerConfig } from "../../stage1-tokenizer/config.ts";
+import { TOKENIZER_PRESETS, tokenizerConfig } from "../../stage1-tokenizer/presets.ts";
 
 describe("tokenizer config", () => {
   test.each([
@@ -28,7 +29,20 @@ describe("tokenizer config", () => {
     ["an odd number of channels", { hidden: 63 }, /hidden/],
     ["an empty batch", { batchSize: 0 }, /batchSize/],
     ["a text for a number", { batchSize: "16" }, /batchSize/],
-    ["an unknown quantizer", { quantizer: "vqq" }, /quantizer/],
+    ["an unknown bottleneck", { bottleneck: "vqq" }, /bottleneck/],
+    [
+      "levels that are not K",
+      { bottleneck: "fsq", levels: [8, 8], codebookSize: 512 },
+      /levels: must multiply to codebookSize 512, got 8·8/,
+    ],
+    ["levels for another bottleneck", { levels: [8, 8] }, /levels: are read by fsq only, not by vq-ema/],
+    [
+      "a VAE without a likelihood",
+      { bottleneck: "gaussian", reconstruction: "l2" },
+      /reconstruction: must be a likelihood for gaussian/,
+    ],
+    ["a temperature that rises", { temperatureFloor: 2 }, /temperatureFloor: must not be above temperature 1/],
+    ["a crop as large as the image", { augmentCrop: 64 }, /augmentCrop: must be below imageSize 64/],
     ["an unknown schedule", { schedule: "step" }, /schedule/],
     [
       "a cosine inside its warm-up",
@@ -48,7 +62,7 @@ describe("tokenizer config", () => {
   });
 
   test("an unknown preset names those that exist, and an inherited property is none", () => {
-    expect(() => tokenizerConfig("emoji65")).toThrow(/emoji64, paper128, lecture256, cifar32, got emoji65/);
+    expect(() => tokenizerConfig("emoji65")).toThrow(/emoji64, paper128, lecture256, cifar32, mnist28, got emoji65/);
     expect(() => tokenizerConfig("toString")).toThrow(/unknown tokenizer preset/);
   });
 });

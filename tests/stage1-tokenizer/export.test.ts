@@ -17,8 +17,8 @@ import { publishUntrained, untrained } from "./tiny-artifact.ts";
 import { tinyConfig } from "./tiny-config.ts";
 
 const temporary = useTemporaryDirectory();
-const GRAPHS = ["encoder.onnx", "decoder.onnx"] as const;
-const FILES = ["README.md", "config.json", "decoder.onnx", "encoder.onnx", "model.safetensors"];
+const GRAPHS = ["encoder.onnx", "decoder.onnx", "features.onnx"] as const;
+const FILES = ["README.md", "config.json", "decoder.onnx", "encoder.onnx", "features.onnx", "model.safetensors"];
 
 /** The same tokenizer with `change` added to every value of the state entry `name`. */
 function moved(trained: TrainedTokenizer, name: string, change: number): TrainedTokenizer {
@@ -28,8 +28,8 @@ function moved(trained: TrainedTokenizer, name: string, change: number): Trained
   return { ...trained, state: { ...trained.state, values } };
 }
 
-describe.each(["vq", "vq-ema"] as const)("a published %s tokenizer", (quantizer) => {
-  const config = tinyConfig({ quantizer });
+describe.each(["vq", "vq-ema"] as const)("a published %s tokenizer", (bottleneck) => {
+  const config = tinyConfig({ bottleneck });
 
   test("says what it is, from what it came and what was measured; every digest is right", async () => {
     const provenance = { seed: 7, steps: 12, from: { images: "set" } };
@@ -50,7 +50,12 @@ describe.each(["vq", "vq-ema"] as const)("a published %s tokenizer", (quantizer)
     const artifact = await openArtifact(await publishUntrained(config, temporary("tokenizer")));
     const image = { name: "image", type: "uint8", shape: ["N", 8, 8, 3] };
     const tokens = { name: "tokens", type: "int64", shape: ["N", 4, 4] };
-    const signatures = { "encoder.onnx": [image, tokens], "decoder.onnx": [tokens, image] };
+    const features = { name: "features", type: "float32", shape: ["N", 8] };
+    const signatures = {
+      "encoder.onnx": [image, tokens],
+      "decoder.onnx": [tokens, image],
+      "features.onnx": [image, features],
+    };
     for (const name of GRAPHS) {
       const model = decodeModel(await artifact.read(name), name);
       expect(() => {
@@ -92,7 +97,7 @@ describe.each(["vq", "vq-ema"] as const)("a published %s tokenizer", (quantizer)
 });
 
 test("the fingerprint follows whatever changes a token, and nothing else", async () => {
-  const trained = untrained(tinyConfig({ quantizer: "vq" }));
+  const trained = untrained(tinyConfig({ bottleneck: "vq" }));
   const { preprocessing } = trained;
   const fingerprintOf = (changed: TrainedTokenizer): Promise<string> =>
     publishTokenizer(changed, { directory: temporary("tokenizer") });
@@ -108,7 +113,7 @@ test("the fingerprint follows whatever changes a token, and nothing else", async
 });
 
 test("the averaged weights are what is published, under the weights' names", async () => {
-  const config = tinyConfig({ quantizer: "vq", weightEmaDecay: 0.9 });
+  const config = tinyConfig({ bottleneck: "vq", weightEmaDecay: 0.9 });
   const changed = moved(untrained(config), "ema/encoder.toCode.bias", 3);
   const directory = temporary("tokenizer");
   await publishTokenizer(changed, { directory });

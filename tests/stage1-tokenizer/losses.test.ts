@@ -1,23 +1,23 @@
 import { beforeAll, expect, test } from "vitest";
 import { tf } from "../../shared/engine/tf.ts";
-import { codeUse, tokenizerLoss } from "../../stage1-tokenizer/losses.ts";
+import { codeUse, termValues, totalLoss } from "../../stage1-tokenizer/losses.ts";
 
 beforeAll(async () => {
   await tf.setBackend("cpu");
 });
 const value = (tensor: tf.Tensor): number => tensor.dataSync()[0] ?? NaN;
 
-test("loss = MSE / variance + codebook + β · commitment, each part by its name", () => {
-  const parts = tokenizerLoss({
-    images: tf.zeros([1, 1, 2, 3]),
-    reconstruction: tf.tensor([0.1, 0.1, 0.1, 0.3, 0.3, 0.3], [1, 1, 2, 3]),
-    quantized: { codebookLoss: tf.scalar(0.7), commitmentLoss: tf.scalar(2) },
-    commitmentWeight: 0.25,
-    dataVariance: 0.05,
-  });
-  expect(value(parts.reconstructionLoss)).toBeCloseTo(0.05 / 0.05, 5);
-  expect(value(parts.commitmentLoss)).toBe(2);
-  expect(value(parts.loss)).toBeCloseTo(value(parts.reconstructionLoss) + 0.7 + 0.25 * 2, 5);
+test("the loss is reconstruction plus each term by its weight, and terms are reported without it", () => {
+  const terms = {
+    codebookLoss: { value: tf.scalar(0.7), weight: 1 },
+    commitmentLoss: { value: tf.scalar(2), weight: 0.25 },
+    kl: { value: tf.scalar(10), weight: tf.scalar(0.1) },
+  };
+  expect(value(totalLoss(tf.scalar(3), terms))).toBeCloseTo(3 + 0.7 + 0.5 + 1, 5);
+  expect(value(totalLoss(tf.scalar(3), {}))).toBe(3);
+  const reported = termValues(terms);
+  expect(Object.keys(reported)).toEqual(["codebookLoss", "commitmentLoss", "kl"]);
+  expect(value(reported["commitmentLoss"] ?? tf.scalar(NaN))).toBe(2);
 });
 
 test("perplexity is K for even use, 1 for a single code; codes used are counted", () => {

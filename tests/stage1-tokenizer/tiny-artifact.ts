@@ -1,5 +1,6 @@
 /** A published tokenizer with first weights: nothing was trained, everything else is real. */
 import { Rng } from "../../shared/rng.ts";
+import { createBottleneck } from "../../stage1-tokenizer/bottleneck/create-bottleneck.ts";
 import type { TokenizerConfig } from "../../stage1-tokenizer/config.ts";
 import {
   publishTokenizer,
@@ -18,10 +19,12 @@ export function untrained(config: TokenizerConfig, seed = 2): TrainedTokenizer {
     centroids: Float32Array.from(rng.fork("codes").fill(K * D, (stream) => stream.normal() * 0.05)),
     counts: new Float32Array(K).fill(1),
   };
+  const bottleneck = createBottleneck(config);
+  const start = bottleneck.kind === "discrete" ? bottleneck.kMeansStart : undefined;
   return {
     config,
     preprocessing: createPreprocessing([config.imageSize, config.imageSize]),
-    state: { spec, values: startCodebook(config, values, clusters) },
+    state: { spec, values: start === undefined ? values : startCodebook(start, values, clusters) },
     figures: { mse: 650.25, nmse: 0.5, psnr: 20, usage: 0.5, codesUsed: K / 2, perplexity: 3.5 },
   };
 }

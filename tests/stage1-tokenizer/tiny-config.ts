@@ -1,5 +1,6 @@
 /** A tokenizer small enough for the pure-JS backend: 8×8 px to 4×4 tokens. */
-import { tokenizerConfig, type TokenizerConfig } from "../../stage1-tokenizer/config.ts";
+import type { TokenizerConfig } from "../../stage1-tokenizer/config.ts";
+import { tokenizerConfig } from "../../stage1-tokenizer/presets.ts";
 
 export function tinyConfig(overrides: Readonly<Record<string, unknown>>): TokenizerConfig {
   const small = { imageSize: 8, hidden: 8, residualHidden: 4, residualLayers: 1, codebookSize: 8, codeDimension: 4 };

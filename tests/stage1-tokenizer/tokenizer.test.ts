@@ -7,7 +7,7 @@ import { tf } from "../../shared/engine/tf.ts";
 import { UNKNOWN, type TokenGrid } from "../../shared/tokens.ts";
 import { evaluationState, imagesToTokens, tokensToImages } from "../../stage1-tokenizer/model/tokenize.ts";
 import { loadTokenizer, type Tokenizer } from "../../stage1-tokenizer/tokenizer.ts";
-import { toTensors } from "../contracts/quantizer.ts";
+import { toTensors } from "../contracts/bottleneck.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
 import { publishUntrained, tinyImages, untrained } from "./tiny-artifact.ts";
 import { tinyConfig } from "./tiny-config.ts";
@@ -17,8 +17,8 @@ const OPTIONS = { threads: 1 };
 const PIXELS = 8 * 8 * 3;
 const L = 16;
 
-describe.each(["vq", "vq-ema"] as const)("a %s tokenizer", (quantizer) => {
-  const config = tinyConfig({ quantizer });
+describe.each(["vq", "vq-ema"] as const)("a %s tokenizer", (bottleneck) => {
+  const config = tinyConfig({ bottleneck });
   let tokenizer: Tokenizer;
   beforeAll(async () => {
     await tf.setBackend("cpu");

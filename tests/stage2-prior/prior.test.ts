@@ -11,7 +11,7 @@ import { forward } from "../../stage2-prior/model/transformer.ts";
 import { loadPrior, type Prior, type SampleRequest } from "../../stage2-prior/prior.ts";
 import { evaluationWeights, sizeOfPrior } from "../../stage2-prior/training-step.ts";
 import { toCausalInputs } from "../../stage2-prior/vocabulary.ts";
-import { toTensors } from "../contracts/quantizer.ts";
+import { toTensors } from "../contracts/bottleneck.ts";
 import { bytesOf } from "../shared/onnx/models.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
 import { FINGERPRINT, publishUntrained, untrained } from "./tiny-artifact.ts";

@@ -97,30 +97,30 @@ describe("trainPrior", () => {
       const config = tinyPrior({ steps: 12, objective, dropout: 0.2, labelDrop: 0.3 });
       const whole = (await finished(train({ config }))).state.values;
       for (const stop of [1, 5, 10]) {
-        const checkpoint = { path: temporary("checkpoint.safetensors"), every: 4, resume: true };
-        expect(await train({ config, checkpoint, ...stopAfter(stop) })).toEqual({ interrupted: true, step: stop });
-        expect((await finished(train({ config, checkpoint }))).state.values).toEqual(whole);
+        const folder = { directory: temporary("run"), every: 4, resume: true };
+        expect(await train({ config, folder, ...stopAfter(stop) })).toEqual({ interrupted: true, step: stop });
+        expect((await finished(train({ config, folder }))).state.values).toEqual(whole);
       }
     },
   );
 
   it("refuses the checkpoint of another run", async () => {
-    const checkpoint = { path: temporary("checkpoint.safetensors"), every: 4, resume: true };
-    await train({ checkpoint, ...stopAfter(2) });
-    await expect(train({ checkpoint, seed: 5 })).rejects.toMatchObject({ code: "mismatch" });
-    await expect(train({ checkpoint, training: heldOut })).rejects.toMatchObject({ code: "mismatch" });
+    const folder = { directory: temporary("run"), every: 4, resume: true };
+    await train({ folder, ...stopAfter(2) });
+    await expect(train({ folder, seed: 5 })).rejects.toMatchObject({ code: "mismatch" });
+    await expect(train({ folder, training: heldOut })).rejects.toMatchObject({ code: "mismatch" });
     for (const changes of [{ learningRate: 2e-2 }, { dropout: 0.1 }, { objective: "masked" }, { steps: 13 }])
       await expect(
-        train({ checkpoint, config: tinyPrior({ steps: 12, ...changes }) }),
+        train({ folder, config: tinyPrior({ steps: 12, ...changes }) }),
         JSON.stringify(changes),
       ).rejects.toMatchObject({ code: "mismatch" });
   });
 
   it("goes on beyond its steps where the rate does not depend on them", async () => {
     const config = (steps: number) => tinyPrior({ steps, schedule: "constant" });
-    const checkpoint = { path: temporary("checkpoint.safetensors"), every: 5, resume: true };
-    await finished(train({ config: config(5), checkpoint }));
-    const longer = await finished(train({ config: config(9), checkpoint }));
+    const folder = { directory: temporary("run"), every: 5, resume: true };
+    await finished(train({ config: config(5), folder }));
+    const longer = await finished(train({ config: config(9), folder }));
     expect(longer.state.values).toEqual((await finished(train({ config: config(9) }))).state.values);
   });
 

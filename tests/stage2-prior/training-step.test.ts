@@ -11,7 +11,7 @@ import {
   lossOf,
   priorBatch,
 } from "../../stage2-prior/training-step.ts";
-import { toTensors } from "../contracts/quantizer.ts";
+import { toTensors } from "../contracts/bottleneck.ts";
 import { numbers } from "../shared/nn/tensors.ts";
 import { tinyPrior, tinyTokens } from "./tiny-config.ts";
 

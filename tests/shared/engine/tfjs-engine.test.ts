@@ -37,8 +37,8 @@ interface Case {
   readonly batch: Arrays;
 }
 
-function tokenizer(quantizer: "vq" | "vq-ema"): Case {
-  const config = tinyConfig({ quantizer });
+function tokenizer(bottleneck: "vq" | "vq-ema"): Case {
+  const config = tinyConfig({ bottleneck });
   const { spec, draw } = tokenizerBatch(config);
   const images = Uint8Array.from({ length: 2 * 8 * 8 * 3 }, (_, i) => (i * 7) & 255);
   return {

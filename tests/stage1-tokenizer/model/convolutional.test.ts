@@ -7,14 +7,21 @@ import { decode, encode, modelSpecs, type ModelSize } from "../../../stage1-toke
 import { toLevels, toUnit } from "../../../stage1-tokenizer/model/pixels.ts";
 import { evaluationState, imagesToTokens, tokensToImages } from "../../../stage1-tokenizer/model/tokenize.ts";
 import { initialTokenizerState } from "../../../stage1-tokenizer/training-step.ts";
-import { toTensors } from "../../contracts/quantizer.ts";
+import { toTensors } from "../../contracts/bottleneck.ts";
 import { tinyConfig } from "../tiny-config.ts";
 
 beforeAll(async () => {
   await tf.setBackend("cpu");
 });
 
-const size: ModelSize = { stride: 2, hidden: 4, residualHidden: 2, residualLayers: 1, codeDimension: 3 };
+const size: ModelSize = {
+  stride: 2,
+  hidden: 4,
+  residualHidden: 2,
+  residualLayers: 1,
+  encoderChannels: 3,
+  decoderChannels: 3,
+};
 
 describe("encoder and decoder", () => {
   test.each([
@@ -31,7 +38,14 @@ describe("encoder and decoder", () => {
   });
 
   test("the paper's setting has the paper's weights: h/2 then h down, mirrored up", () => {
-    const specs = modelSpecs({ stride: 4, hidden: 128, residualHidden: 32, residualLayers: 2, codeDimension: 64 });
+    const specs = modelSpecs({
+      stride: 4,
+      hidden: 128,
+      residualHidden: 32,
+      residualLayers: 2,
+      encoderChannels: 64,
+      decoderChannels: 64,
+    });
     const shapes = (name: string): readonly number[] | undefined => specs[`${name}.kernel`]?.shape;
     expect(shapes("encoder.down0")).toEqual([4, 4, 3, 64]);
     expect(shapes("encoder.down1")).toEqual([4, 4, 64, 128]);

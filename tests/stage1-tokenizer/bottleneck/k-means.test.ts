@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { Rng } from "../../../shared/rng.ts";
-import { kMeans } from "../../../stage1-tokenizer/quantizer/k-means.ts";
+import { kMeans } from "../../../stage1-tokenizer/bottleneck/k-means.ts";
 
 /** `each` points around each of the corners of a wide square, noise ± 0.1. */
 function corners(each: number): Float32Array {

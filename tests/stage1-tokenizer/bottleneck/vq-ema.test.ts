@@ -1,17 +1,22 @@
 import { beforeAll, describe, expect, test } from "vitest";
+import type { Tensors } from "../../../shared/engine/engine.ts";
 import { tf } from "../../../shared/engine/tf.ts";
 import { Rng } from "../../../shared/rng.ts";
-import { createVqEma } from "../../../stage1-tokenizer/quantizer/vq-ema.ts";
-import { BATCH_TOKENS, testQuantizer } from "../../contracts/quantizer.ts";
+import { createVqEma } from "../../../stage1-tokenizer/bottleneck/vq-ema.ts";
+import { BATCH_TOKENS, SIZE, testBottleneck, testNearestCodes } from "../../contracts/bottleneck.ts";
 
-testQuantizer((size) => createVqEma({ ...size, decay: 0.99, revivalThreshold: 0.1, batchTokens: BATCH_TOKENS }));
+const common = { commitmentWeight: 0.25, normalizeCodes: false };
+const options = { ...SIZE, ...common, decay: 0.99, revivalThreshold: 0.1, batchTokens: BATCH_TOKENS };
+testBottleneck(createVqEma(options));
+testBottleneck(createVqEma({ ...options, normalizeCodes: true }));
+testNearestCodes(createVqEma(options));
 
 beforeAll(async () => {
   await tf.setBackend("cpu");
 });
 
 /** K = 3 codes on a line, batch of 4. */
-const line = { codebookSize: 3, codeDimension: 1, decay: 0.9, batchTokens: 4 };
+const line = { ...common, codebookSize: 3, codeDimension: 1, decay: 0.9, batchTokens: 4 };
 const state = (counts: number[], sums: number[]): Record<string, tf.Tensor> => ({
   "codebook/counts": tf.tensor1d(counts),
   "codebook/sums": tf.tensor2d(sums, [3, 1]),
@@ -19,14 +24,17 @@ const state = (counts: number[], sums: number[]): Record<string, tf.Tensor> => (
     sums.map((sum, i) => sum / (counts[i] ?? NaN)),
     [3, 1],
   ),
+  "codebook/revivals": tf.scalar(7),
 });
 const zE = (): tf.Tensor => tf.tensor([0.2, 0.4, 1.3, 0.1], [1, 2, 2, 1]);
 const picks = { revivalPicks: [2, 2, 1] };
 const step = (revivalThreshold: number, from: Record<string, tf.Tensor>): Record<string, number[]> => {
-  const quantizer = createVqEma({ ...line, revivalThreshold });
+  const bottleneck = createVqEma({ ...line, revivalThreshold });
   const batch = { revivalPicks: tf.tensor1d(picks.revivalPicks, "int32") };
-  const next = quantizer.updateState(from, quantizer.quantize(zE(), from, batch).statistics);
-  return Object.fromEntries(Object.entries(next).map(([name, tensor]) => [name.slice(9), [...tensor.dataSync()]]));
+  const next = bottleneck.updateState(from, bottleneck.forward(zE(), from, batch).statistics);
+  return Object.fromEntries(
+    Object.entries<tf.Tensor>(next).map(([name, tensor]) => [name.slice(9), [...tensor.dataSync()]]),
+  );
 };
 function expectClose(got: number[] | undefined, expected: number[], digits = 4): void {
   expect(got).toHaveLength(expected.length);
@@ -48,12 +56,12 @@ describe("vq-ema", () => {
   });
 
   test("an unhit code keeps its place for 500 steps", () => {
-    const quantizer = createVqEma({ ...line, revivalThreshold: 0 });
-    let current: Record<string, tf.Tensor> = state([1, 1, 1], [0, 1, 5]);
+    const bottleneck = createVqEma({ ...line, revivalThreshold: 0 });
+    let current: Tensors = state([1, 1, 1], [0, 1, 5]);
     const batch = { revivalPicks: tf.tensor1d([0, 0, 0], "int32") };
     for (let i = 0; i < 500; i++) {
-      const { statistics } = quantizer.quantize(zE(), current, batch);
-      current = quantizer.updateState(current, statistics);
+      const { statistics } = bottleneck.forward(zE(), current, batch);
+      current = bottleneck.updateState(current, statistics);
     }
     const unhit = current["codebook/embedding"]?.dataSync()[2] ?? NaN;
     expect(Math.abs(unhit)).toBeLessThanOrEqual(5 + 1e-3);
@@ -66,6 +74,7 @@ describe("vq-ema", () => {
     expectClose(next["counts"], [2.1, 1, revived], 6);
     expectClose(next["sums"], [0.07, 1.03, 0.4 * revived], 6);
     expectClose(next["embedding"], [0.07 / 2.1, 1.03, 0.4]);
+    expect(next["revivals"]).toEqual([8]);
   });
 
   test("a revived code outlives its first unhit step", () => {
@@ -74,19 +83,22 @@ describe("vq-ema", () => {
     expect(line.decay * once).toBeGreaterThan(threshold);
   });
 
-  test("the codebook loss is 0 and no gradient reaches the codebook", () => {
-    const quantizer = createVqEma({ ...line, revivalThreshold: 0 });
+  test("there is no codebook loss, and no gradient reaches the codebook", () => {
+    const bottleneck = createVqEma({ ...line, revivalThreshold: 0 });
     const from = state([1, 1, 1], [0, 1, 5]);
-    const quantized = quantizer.quantize(zE(), from, { revivalPicks: tf.tensor1d([0, 0, 0], "int32") });
-    expect(quantized.codebookLoss.dataSync()[0]).toBe(0);
+    const { terms } = bottleneck.forward(zE(), from, { revivalPicks: tf.tensor1d([0, 0, 0], "int32") });
+    expect(Object.keys(terms)).toEqual(["commitmentLoss"]);
     expect(
-      Object.keys(quantizer.initialState(Rng.fromSeed(1)).spec).filter((name) => name.startsWith("weight/")),
+      Object.keys(bottleneck.initialState(Rng.fromSeed(1)).spec).filter((name) => name.startsWith("weight/")),
     ).toEqual([]);
   });
 
   test("the k-means start scales counts to one batch, gives an empty cluster one point, and sums = centroid × count", () => {
-    const quantizer = createVqEma({ ...line, revivalThreshold: 0 });
-    const started = quantizer.startFrom({ centroids: Float32Array.of(-1, 2, 3), counts: Float32Array.of(5, 2, 0) });
+    const bottleneck = createVqEma({ ...line, revivalThreshold: 0 });
+    const started = bottleneck.kMeansStart.startFrom({
+      centroids: Float32Array.of(-1, 2, 3),
+      counts: Float32Array.of(5, 2, 0),
+    });
     expectClose([...(started["codebook/counts"] ?? [])], [2.5, 1, 0.5], 6);
     expectClose([...(started["codebook/sums"] ?? [])], [-2.5, 2, 1.5], 6);
   });
