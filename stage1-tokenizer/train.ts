@@ -15,6 +15,7 @@ import type { TrainedTokenizer } from "./export.ts";
 import {
   createBatches,
   createPreprocessing,
+  listOrder,
   type Batches,
   type ImageRecord,
   type Preprocessing,
@@ -51,11 +52,9 @@ export async function trainTokenizer(options: TrainTokenizerOptions): Promise<To
   const warn = ({ key, error }: { key: string; error: Error }): void =>
     reporter.warn(`left out ${key}: ${error.message}`);
   const batches = createBatches({
-    records: options.training,
+    order: listOrder(options.training, rng.fork("images")),
     preprocessing,
     batchSize: options.config.batchSize,
-    rng: rng.fork("images"),
-    shuffle: true,
     onFailure: warn,
   });
   try {
@@ -212,11 +211,9 @@ async function evaluate(run: {
     { ...spec, images },
   );
   const batches = createBatches({
-    records,
+    order: listOrder(records, undefined),
     preprocessing,
     batchSize,
-    rng: Rng.fromSeed(0),
-    shuffle: false,
     cacheBytes: 0,
     onFailure: () => undefined,
   });
