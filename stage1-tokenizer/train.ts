@@ -18,6 +18,7 @@ import { createEvaluator } from "./held-out.ts";
 import {
   createBatches,
   createPreprocessing,
+  listOrder,
   type Batches,
   type ImageRecord,
   type Preprocessing,
@@ -59,11 +60,9 @@ export async function trainTokenizer(options: TrainTokenizerOptions): Promise<To
   const warn = ({ key, error }: { key: string; error: Error }): void =>
     reporter.warn(`left out ${key}: ${error.message}`);
   const batches = createBatches({
-    records: options.training,
+    order: listOrder(options.training, rng.fork("images")),
     preprocessing,
     batchSize: options.config.batchSize,
-    rng: rng.fork("images"),
-    shuffle: true,
     onFailure: warn,
   });
   try {

@@ -24,7 +24,7 @@ import {
   type TokenIndex,
   type TokenRecord,
 } from "./format.ts";
-import { KeySet } from "./key-set.ts";
+import { KeySet } from "../key-set.ts";
 import { ObjectReader } from "./msgpack.ts";
 
 export interface TokenSet {

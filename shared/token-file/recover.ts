@@ -23,7 +23,7 @@ import {
   type TokenHeader,
   type TokenRecord,
 } from "./format.ts";
-import { KeySet } from "./key-set.ts";
+import { KeySet } from "../key-set.ts";
 import { ObjectReader, type Frame } from "./msgpack.ts";
 import { checkFooter, checkSameHeader, parseFailures } from "./read.ts";
 import { isBeingWritten, partialPath, targetOfPartial } from "./partial.ts";

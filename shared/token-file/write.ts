@@ -22,7 +22,7 @@ import {
   type TokenHeader,
   type TokenIndex,
 } from "./format.ts";
-import { KeySet } from "./key-set.ts";
+import { KeySet } from "../key-set.ts";
 import { findPartials, markActive, markEnded, partialPath } from "./partial.ts";
 import { ShardWriter } from "./shard-writer.ts";
 

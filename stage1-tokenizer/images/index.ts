@@ -1,11 +1,13 @@
 /**
- * The front of this folder: sources, preprocessing, decoding, batches, sheets. Knows no model.
+ * The front of this folder: sources, sets and their orders, preprocessing, decoding, batches, augmentation, sheets. Knows no model.
  */
+export { augment, type Augmentation, type BatchShape } from "./augment.ts";
 export { type Batches, type BatchesOptions, createBatches, type ImageBatch, type ImageFailure } from "./batches.ts";
 export type { OnImageFailure } from "./batches.ts";
 export { decodeImage, decodeRecord, type DecodedRecord, MAX_PIXELS } from "./decode.ts";
 export { createEmojiSource } from "./emoji-source.ts";
 export { openFolderSource } from "./folder-source.ts";
+export { listOrder, type RecordOrder, streamOrder, type StreamOrderOptions } from "./order.ts";
 export {
   createPreprocessing,
   parsePreprocessing,
@@ -13,8 +15,10 @@ export {
   PreprocessingSchema,
   serializePreprocessing,
 } from "./preprocess.ts";
+export { orderOf, type OrderOptions, recordSet, type RecordSet, splitSource } from "./record-set.ts";
 export { type ImageContent, type ImageRecord, type ImageSource, iterateRecords } from "./source.ts";
 export { listRecords, type RawPixels } from "./source.ts";
 export { DEFAULT_SALT, isHeldOut, splitByFamily, type SplitOptions } from "./split.ts";
 export { streamImages, type StreamOptions } from "./stream.ts";
+export { type RecordSurvey, surveyRecords } from "./survey.ts";
 export { drawSheet, encodePng, type SheetLayout, type Tile, writeSheet } from "./write.ts";

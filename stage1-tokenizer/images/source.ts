@@ -36,8 +36,8 @@ export interface ImageSource {
   records(): AsyncIterable<ImageRecord>;
 }
 
-/** Every record of `source` in a list: 100 bytes or so an image, not its pixels. */
-export async function listRecords(source: ImageSource): Promise<ImageRecord[]> {
+/** Every record of a source, or of a part of one, in a list: 100 bytes or so an image, not its pixels. */
+export async function listRecords(source: Pick<ImageSource, "records">): Promise<ImageRecord[]> {
   const records: ImageRecord[] = [];
   for await (const record of source.records()) records.push(record);
   return records;

@@ -33,16 +33,20 @@ export function splitByFamily<T extends { readonly family: string }>(
   records: readonly T[],
   options: SplitOptions,
 ): { readonly training: T[]; readonly heldOut: T[] } {
-  if (!(options.heldOutFraction >= 0 && options.heldOutFraction < 1)) {
-    throw usageError({
-      what: "held-out fraction is out of range",
-      where: "heldOutFraction",
-      expected: "0 ≤ fraction < 1",
-      got: String(options.heldOutFraction),
-    });
-  }
+  checkFraction(options.heldOutFraction);
   const training: T[] = [];
   const heldOut: T[] = [];
   for (const record of records) (isHeldOut(record.family, options) ? heldOut : training).push(record);
   return { training, heldOut };
+}
+
+/** @throws usage error unless 0 ≤ heldOutFraction < 1. */
+export function checkFraction(heldOutFraction: number): void {
+  if (heldOutFraction >= 0 && heldOutFraction < 1) return;
+  throw usageError({
+    what: "held-out fraction is out of range",
+    where: "heldOutFraction",
+    expected: "0 ≤ fraction < 1",
+    got: String(heldOutFraction),
+  });
 }

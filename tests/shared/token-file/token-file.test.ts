@@ -7,7 +7,6 @@ import { describe, expect, test } from "vitest";
 import { publishArtifact } from "../../../shared/artifact.ts";
 import { createTokenWriter, openTokens, type TokenRecord, type TokenSet } from "../../../shared/token-file/index.ts";
 import { encodeFooter, encodeHeader } from "../../../shared/token-file/format.ts";
-import { KeySet } from "../../../shared/token-file/key-set.ts";
 import { packObject } from "../../../shared/token-file/msgpack.ts";
 import { sha256Hex } from "../../../shared/fingerprint.ts";
 import { useTemporaryDirectory } from "../temporary-directory.ts";
@@ -284,12 +283,4 @@ describe("a well-digested file with bad contents", () => {
   ])("%s is a mismatch", async (_what, objects, count) => {
     await expect(publish(objects, count).then(readAll)).rejects.toMatchObject({ exitCode: 4 });
   });
-});
-
-test("a key set knows exactly the keys that were added", () => {
-  const set = new KeySet();
-  for (let i = 0; i < 5000; i++) expect(set.add(`key ${i}`)).toBe(true);
-  for (let i = 0; i < 5000; i++) expect(set.add(`key ${i}`)).toBe(false);
-  expect(set.has("key 5000")).toBe(false);
-  expect(set.size).toBe(5000);
 });
