@@ -35,7 +35,10 @@ export interface SplitSource {
 const SPLITS = ["all", "training", "held-out"] as const;
 export type Split = (typeof SPLITS)[number];
 
-export const splitOption = { split: option(z.enum(SPLITS).default("all"), { describe: "Which families to take" }) };
+export const splitOptionWith = (preset: Split) => ({
+  split: option(z.enum(SPLITS).default(preset), { describe: "Which families to take" }),
+});
+export const splitOption = splitOptionWith("all");
 
 /** The records of one side of the split, or all. @throws usage if that side is empty. */
 export function recordsOf({ training, heldOut }: SplitSource, split: Split): readonly ImageRecord[] {

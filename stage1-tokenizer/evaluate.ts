@@ -7,6 +7,8 @@ export interface Reconstructed {
   /** [B, H, W, 3], 0 … 255 */
   readonly originals: Uint8Array;
   readonly reconstructions: Uint8Array;
+  /** [H, W] */
+  readonly size: readonly [height: number, width: number];
   /** [B, h, w] */
   readonly tokens: Int32Array;
 }
@@ -18,9 +20,9 @@ export async function measureTokenizer(
 ): Promise<TokenizerFigures> {
   const errors = createReconstructionMeter();
   const codes = createCodeMeter(codebookSize);
-  for await (const { originals, reconstructions, tokens } of batches) {
-    errors.add(originals, reconstructions);
-    codes.add(tokens);
+  for await (const { originals, reconstructions, size, tokens } of batches) {
+    errors.add(originals, reconstructions, size);
+    codes.add(tokens, originals.length / (size[0] * size[1] * 3));
   }
   return { ...errors.figures(), ...codes.figures() };
 }

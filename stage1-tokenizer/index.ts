@@ -4,6 +4,8 @@
  */
 export { gridOf, TOKENIZER_PRESETS, tokenizerConfig, type TokenizerConfig, type TokenizerPreset } from "./config.ts";
 export { measureTokenizer, type Reconstructed, type TokenizerFigures } from "./evaluate.ts";
+export { type FeatureExtractor, hasTokenizerFeatures, openFeatureExtractor, tokenizerFeatures } from "./features.ts";
+export { createGaussianMeter, frechetDistance } from "./frechet.ts";
 export type { PublishTokenizerOptions, TrainedTokenizer } from "./export.ts";
 export * from "./images/index.ts";
 export { loadTokenizer, type Tokenizer } from "./tokenizer.ts";

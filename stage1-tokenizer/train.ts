@@ -230,6 +230,7 @@ async function evaluate(run: {
       yield {
         originals: batch.subarray(0, batch.length * fresh),
         reconstructions: Uint8Array.from(levels.subarray(0, levels.length * fresh)),
+        size: [config.imageSize, config.imageSize],
         tokens: tokens.subarray(0, tokens.length * fresh),
       };
     }
