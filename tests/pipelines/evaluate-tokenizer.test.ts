@@ -163,6 +163,29 @@ describe("the images", () => {
     expect(stderr.match(/left out broken\.png/g)).toHaveLength(1);
   });
 
+  test("that are counted off are not all of the first class", async () => {
+    const halved = temporary("halved");
+    await drawFolder(halved, ["west"], 4);
+    await mkdir(join(halved, "east"));
+    for (let i = 0; i < 4; i++) await writeFile(join(halved, "east", `${i}.png`), "no image");
+    const words = [
+      "--tokenizer",
+      equipped,
+      "--source",
+      halved,
+      "--held-out",
+      0,
+      "--split",
+      "all",
+      "--count",
+      2,
+      "--json",
+    ];
+    const { code, json, stderr } = await tessera("evaluate-tokenizer", ...words);
+    expect(code, stderr).toBe(0);
+    expect(json).toMatchObject({ images: 1, failures: 1 });
+  });
+
   test("of an empty side are a usage error (2), of a missing folder bad input (3)", async () => {
     expect((await evaluate(equipped, "--held-out", 0)).code).toBe(2);
     const words = ["--tokenizer", equipped, "--source", temporary("nowhere")];
