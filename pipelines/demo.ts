@@ -13,15 +13,13 @@ import { openTokens, type TokenSet } from "../shared/token-file/index.ts";
 import type { Reporter } from "../shared/train/reporter.ts";
 import {
   createEmojiSource,
-  iterateRecords,
-  listRecords,
   loadTokenizer,
   loadTokenizerTraining,
-  splitByFamily,
+  splitSource,
   tokenizerConfig,
   writeSheet,
-  type ImageRecord,
   type ImageSource,
+  type RecordSet,
   type TokenizerFigures,
 } from "../stage1-tokenizer/index.ts";
 import {
@@ -74,8 +72,8 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   const paths = demoPaths(directory);
   await mkdir(directory, { recursive: true });
   const source = createEmojiSource();
-  const split = splitByFamily(await listRecords(source), { heldOutFraction: HELD_OUT });
-  reporter.note(`${split.training.length} emoji to train on, ${split.heldOut.length} of other families held out`);
+  const split = await splitSource(source, { heldOutFraction: HELD_OUT });
+  reporter.note(`${split.training.count} emoji to train on, ${split.heldOut.count} of other families held out`);
 
   await trainTokenizerPart(options, split, paths);
   const tokenizer = await loadTokenizer(paths.tokenizer, options.threads);
@@ -84,7 +82,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     signal.throwIfAborted();
     const { figures, originals, reconstructions } = await reconstruct({
       tokenizer,
-      records: iterateRecords(split.heldOut),
+      records: split.heldOut.records(),
       tiles: 32,
       onFailure: ({ key, error }) => reporter.warn(`left out ${key}: ${error.message}`),
       signal,
@@ -127,8 +125,8 @@ function demoPaths(directory: string) {
 type DemoPaths = ReturnType<typeof demoPaths>;
 
 interface Split {
-  readonly training: readonly ImageRecord[];
-  readonly heldOut: readonly ImageRecord[];
+  readonly training: RecordSet;
+  readonly heldOut: RecordSet;
 }
 
 /** An interrupted demo goes on where it stopped: each training run has a checkpoint, and what is published is not made again. */
@@ -155,7 +153,7 @@ async function trainTokenizerPart(
     folder: folderOf(paths.tokenizer),
   });
   checkFinished(run, { signal, reporter, folder: folderOf(paths.tokenizer) });
-  const from = { images: "emoji", training: split.training.length, heldOut: split.heldOut.length };
+  const from = { images: "emoji", training: split.training.count, heldOut: split.heldOut.count };
   await publishTokenizer(run, {
     directory: paths.tokenizer,
     provenance: { seed, engine: engine.description, steps: run.step, from },
@@ -173,13 +171,13 @@ async function tokenizeParts(
 ): Promise<TokenSets> {
   const { tokenizer, source, split, paths } = parts;
   const common = { tokenizer, classes: source.classes, reporter, signal };
-  for (const [name, records] of Object.entries(split) as [keyof Split, readonly ImageRecord[]][]) {
+  for (const [name, records] of Object.entries(split) as [keyof Split, RecordSet][]) {
     if (existsSync(paths[name])) continue;
     const from = `${source.name}, ${name === "training" ? "training" : "held-out"} families`;
     await tokenizeImages({
       ...common,
-      records: iterateRecords(records),
-      total: records.length,
+      records: records.records(),
+      total: records.count,
       from,
       directory: paths[name],
     });

@@ -43,6 +43,11 @@ export const COMMANDS: readonly CommandListing[] = [
     load: () => import("./commands/reconstruct.ts"),
   },
   {
+    name: "evaluate-tokenizer",
+    summary: "Measure a tokenizer: distortion, rate, codes, Fréchet distance, throughput.",
+    load: () => import("./commands/evaluate-tokenizer.ts"),
+  },
+  {
     name: "inspect",
     summary: "Say what an artefact is and verify its digests.",
     load: () => import("./commands/inspect.ts"),

@@ -11,14 +11,17 @@ import {
 } from "../stage1-tokenizer/index.ts";
 import { toTiles } from "./generate.ts";
 
-export interface ReconstructOptions {
+export interface PassOptions {
   readonly tokenizer: Tokenizer;
   readonly records: AsyncIterable<ImageRecord>;
-  /** Pairs kept for the sheet. */
-  readonly tiles: number;
   readonly batchSize?: number;
   readonly onFailure: (failure: ImageFailure) => void;
   readonly signal?: AbortSignal;
+}
+
+export interface ReconstructOptions extends PassOptions {
+  /** Pairs kept for the sheet. */
+  readonly tiles: number;
 }
 
 export interface Reconstruction {
@@ -27,28 +30,34 @@ export interface Reconstruction {
   readonly reconstructions: readonly Tile[];
 }
 
-/** One pass over the records by the published graphs. @throws bad-input if none can be decoded. */
-export async function reconstruct(options: ReconstructOptions): Promise<Reconstruction> {
+/** Every record once, encoded and decoded by the published graphs. @throws bad-input if none can be decoded. */
+export async function* reconstructions(options: PassOptions): AsyncGenerator<Reconstructed> {
   const { tokenizer, records, onFailure, batchSize = 16, signal } = options;
-  const originals: Tile[] = [];
-  const reconstructions: Tile[] = [];
+  const { preprocessing, spec } = tokenizer;
+  for await (const { images } of streamImages({ records, preprocessing, batchSize, onFailure })) {
+    signal?.throwIfAborted();
+    const grid = await tokenizer.encode(images);
+    yield {
+      originals: images,
+      reconstructions: await tokenizer.decode(grid),
+      size: spec.imageSize,
+      tokens: grid.tokens,
+    };
+  }
+}
+
+/** One pass over the records. @throws bad-input if none can be decoded. */
+export async function reconstruct(options: ReconstructOptions): Promise<Reconstruction> {
+  const { tiles, tokenizer } = options;
+  const kept = { originals: [] as Tile[], reconstructions: [] as Tile[] };
   async function* passes(): AsyncGenerator<Reconstructed> {
-    for await (const { images } of streamImages({
-      records,
-      preprocessing: tokenizer.preprocessing,
-      batchSize,
-      onFailure,
-    })) {
-      signal?.throwIfAborted();
-      const grid = await tokenizer.encode(images);
-      const decoded = await tokenizer.decode(grid);
-      originals.push(...toTiles(images, tokenizer.spec.imageSize).slice(0, options.tiles - originals.length));
-      reconstructions.push(
-        ...toTiles(decoded, tokenizer.spec.imageSize).slice(0, options.tiles - reconstructions.length),
-      );
-      yield { originals: images, reconstructions: decoded, tokens: grid.tokens };
+    for await (const batch of reconstructions(options)) {
+      for (const side of ["originals", "reconstructions"] as const) {
+        kept[side].push(...toTiles(batch[side], batch.size).slice(0, tiles - kept[side].length));
+      }
+      yield batch;
     }
   }
   const figures = await measureTokenizer(passes(), tokenizer.spec.codebookSize);
-  return { figures, originals, reconstructions };
+  return { figures, ...kept };
 }

@@ -4,11 +4,11 @@ import { z } from "zod";
 import { usageError } from "../shared/errors.ts";
 import {
   createEmojiSource,
-  listRecords,
   openFolderSource,
-  splitByFamily,
+  splitSource,
   type ImageRecord,
   type ImageSource,
+  type RecordSet,
 } from "../stage1-tokenizer/index.ts";
 import { option } from "./options.ts";
 
@@ -28,28 +28,50 @@ export async function openSource(name: string): Promise<ImageSource> {
 
 export interface SplitSource {
   readonly source: ImageSource;
-  readonly training: readonly ImageRecord[];
-  readonly heldOut: readonly ImageRecord[];
+  readonly training: RecordSet;
+  readonly heldOut: RecordSet;
 }
 
 const SPLITS = ["all", "training", "held-out"] as const;
 export type Split = (typeof SPLITS)[number];
 
-export const splitOption = { split: option(z.enum(SPLITS).default("all"), { describe: "Which families to take" }) };
+export const splitOptionWith = (preset: Split) => ({
+  split: option(z.enum(SPLITS).default(preset), { describe: "Which families to take" }),
+});
+export const splitOption = splitOptionWith("all");
+
+/** Records that can be gone through again and again. */
+export type Records = Pick<RecordSet, "count" | "records">;
+
+/** At most `count` of them, spread evenly: sources are ordered by class, and the first records would be images of one. */
+export function takeEvenly(all: Records, count: number): Records {
+  if (count >= all.count) return all;
+  const taken = (before: number): number => Math.floor((before * count) / all.count);
+  async function* records(): AsyncGenerator<ImageRecord> {
+    let position = 0;
+    for await (const record of all.records()) {
+      position++;
+      if (taken(position) > taken(position - 1)) yield record;
+    }
+  }
+  return { count, records };
+}
 
 /** The records of one side of the split, or all. @throws usage if that side is empty. */
-export function recordsOf({ training, heldOut }: SplitSource, split: Split): readonly ImageRecord[] {
-  const records = { all: [...training, ...heldOut], training, "held-out": heldOut }[split];
-  if (records.length > 0) return records;
+export function recordsOf({ source, training, heldOut }: SplitSource, split: Split): Records {
+  const all = { count: training.count + heldOut.count, records: () => source.records() };
+  const records = { all, training, "held-out": heldOut }[split];
+  if (records.count > 0) return records;
   throw usageError({
     what: `no image is on the ${split} side of the split`,
     where: "--held-out",
-    got: `${training.length} for training, ${heldOut.length} held out`,
+    got: `${training.count} for training, ${heldOut.count} held out`,
     todo: "Give another share, or --split all",
   });
 }
 
+/** @throws as `openSource`; bad-input if a key occurs twice. */
 export async function openSplitSource(options: { source: string; heldOut: number }): Promise<SplitSource> {
   const source = await openSource(options.source);
-  return { source, ...splitByFamily(await listRecords(source), { heldOutFraction: options.heldOut }) };
+  return { source, ...(await splitSource(source, { heldOutFraction: options.heldOut })) };
 }

@@ -14,8 +14,14 @@ export function figureRows(figures: ModelFigures, of = "held-out"): string[][] {
   return [
     ...row(named("PSNR"), figures.psnr, fixed(2, " dB")),
     ...row(named("NMSE"), figures.nmse, fixed(4)),
+    ...row(named("SSIM"), figures.ssim, fixed(4)),
     ...row("codes used", codesUsed, (used) => `${used} (${(usage * 100).toFixed(1)} %)`),
     ...row("perplexity", figures.perplexity, fixed(1)),
+    ...row(
+      "bits an image",
+      figures.bitsPerImage,
+      (bits) => `${bits.toFixed(0)}, entropy-coded ${(figures.entropyBitsPerImage ?? NaN).toFixed(0)}`,
+    ),
     ...row(named("ELBO"), figures.elbo, fixed(1, " nats an image")),
     ...row("  reconstruction", figures.reconstructionNats, fixed(1, " nats an image")),
     ...row("  KL divergence", figures.klNats, fixed(1, " nats an image")),

@@ -13,6 +13,8 @@ export interface Reconstructed {
   /** [B, H, W, 3], 0 … 255 */
   readonly originals: Uint8Array;
   readonly reconstructions: Uint8Array;
+  /** [H, W] */
+  readonly size: readonly [height: number, width: number];
   /** [B, h, w] */
   readonly tokens: Int32Array;
 }
@@ -24,9 +26,9 @@ export async function measureTokenizer(
 ): Promise<TokenizerFigures> {
   const errors = createReconstructionMeter();
   const codes = createCodeMeter(codebookSize);
-  for await (const { originals, reconstructions, tokens } of batches) {
-    errors.add(originals, reconstructions);
-    codes.add(tokens);
+  for await (const { originals, reconstructions, size, tokens } of batches) {
+    errors.add(originals, reconstructions, size);
+    codes.add(tokens, originals.length / (size[0] * size[1] * 3));
   }
   return { ...errors.figures(), ...codes.figures() };
 }
@@ -47,8 +49,8 @@ export function createModelMeter(config: TokenizerConfig): ModelMeter {
   return {
     add(originals, { levels, tokens, reconstructionNats, klNats, means }) {
       invariant(levels !== undefined, "an evaluation must give levels");
-      errors.add(originals, Uint8Array.from(levels));
-      if (tokens instanceof Int32Array) codes?.add(tokens);
+      errors.add(originals, Uint8Array.from(levels), [config.imageSize, config.imageSize]);
+      if (tokens instanceof Int32Array) codes?.add(tokens, originals.length / imageValuesOf(config));
       if (
         reconstructionNats instanceof Float32Array &&
         klNats instanceof Float32Array &&

@@ -9,7 +9,7 @@ import { createBottleneck } from "./bottleneck/create-bottleneck.ts";
 import { klPerImage, sampleLatent } from "./bottleneck/gaussian.ts";
 import { imageValuesOf, type TokenizerConfig } from "./config.ts";
 import { createModelMeter, type ModelFigures } from "./evaluate.ts";
-import { type ImageRecord, iterateRecords, type Preprocessing, streamImages } from "./images/index.ts";
+import { type Preprocessing, type RecordSet, streamImages } from "./images/index.ts";
 import { decode, encode } from "./model/convolutional.ts";
 import { partsOf } from "./model/parts.ts";
 import { toLevels, toUnit } from "./model/pixels.ts";
@@ -20,7 +20,7 @@ export interface EvaluatorOptions {
   /** Of the whole training state. */
   readonly spec: Signature;
   readonly engine: Engine;
-  readonly records: readonly ImageRecord[];
+  readonly set: RecordSet;
   readonly preprocessing: Preprocessing;
 }
 
@@ -45,7 +45,7 @@ export async function createEvaluator(options: EvaluatorOptions): Promise<Evalua
     const weights = evaluationState(state);
     const meter = createModelMeter(config);
     const rng = Rng.fromSeed(0).fork("evaluation");
-    const records = iterateRecords(options.records);
+    const records = options.set.records();
     let batches = 0;
     for await (const batch of streamImages({ records, preprocessing, batchSize, onFailure: () => undefined })) {
       const full = new Uint8Array(batchSize * imageSize * imageSize * 3); // the last batch is filled up with black

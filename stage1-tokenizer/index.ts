@@ -11,6 +11,8 @@ export {
   type TokenizerConfig,
 } from "./config.ts";
 export { measureTokenizer, type ModelFigures, type Reconstructed, type TokenizerFigures } from "./evaluate.ts";
+export { type FeatureExtractor, hasTokenizerFeatures, openFeatureExtractor, tokenizerFeatures } from "./features.ts";
+export { createGaussianMeter, frechetDistance } from "./frechet.ts";
 export type { PublishTokenizerOptions, TrainedTokenizer } from "./export.ts";
 export * from "./images/index.ts";
 export { TOKENIZER_PRESETS, tokenizerConfig, type TokenizerPreset } from "./presets.ts";

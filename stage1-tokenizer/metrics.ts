@@ -1,7 +1,8 @@
 /**
  * Figures of a tokenizer over a whole set, on the host: error between 8-bit images, and use of the codes. Know no tensor.
  */
-import { badInput, invariant } from "../shared/errors.ts";
+import { badInput } from "../shared/errors.ts";
+import { createSsimMeter } from "./ssim.ts";
 
 export interface ReconstructionFigures {
   /** Mean squared error over every image, pixel and channel, in 8-bit levels squared. */
@@ -10,6 +11,8 @@ export interface ReconstructionFigures {
   readonly nmse: number;
   /** 10 log₁₀(255² / mse) in dB: of the mean error, not the mean of the images' own PSNRs (which is never lower). */
   readonly psnr: number;
+  /** Mean structural similarity (ssim.ts), at most 1. */
+  readonly ssim: number;
 }
 
 export interface CodeFigures {
@@ -18,24 +21,26 @@ export interface CodeFigures {
   readonly codesUsed: number;
   /** e^H of the codes' frequencies, 1 … K. */
   readonly perplexity: number;
+  /** h · w · log₂ K: what an image's tokens cost at a fixed length each. */
+  readonly bitsPerImage: number;
+  /** h · w · log₂ perplexity: with an ideal code for tokens drawn independently at these frequencies. */
+  readonly entropyBitsPerImage: number;
 }
 
 /** Sums errors batch by batch; `figures` may be asked at any time. */
 export interface ReconstructionMeter {
-  /** Two arrays of equal length, 8-bit levels. */
-  add(originals: Uint8Array, reconstructions: Uint8Array): void;
+  /** Two arrays [B, H, W, 3], 8-bit levels. @param size [H, W] */
+  add(originals: Uint8Array, reconstructions: Uint8Array, size: readonly [height: number, width: number]): void;
   /** @throws bad-input if nothing was added */
   figures(): ReconstructionFigures;
 }
 
 export function createReconstructionMeter(): ReconstructionMeter {
   let [count, squaredError, sum, squares] = [0, 0, 0, 0];
+  const similarity = createSsimMeter();
   return {
-    add(originals, reconstructions) {
-      invariant(
-        originals.length === reconstructions.length,
-        `originals and reconstructions must be equally long, got ${originals.length} and ${reconstructions.length}`,
-      );
+    add(originals, reconstructions, size) {
+      similarity.add(originals, reconstructions, size);
       for (let i = 0; i < originals.length; i++) {
         const x = originals[i] ?? 0;
         const error = x - (reconstructions[i] ?? 0);
@@ -49,7 +54,8 @@ export function createReconstructionMeter(): ReconstructionMeter {
       if (count === 0) throw badInput({ what: "no image to measure", where: "reconstruction metrics" });
       const mse = squaredError / count;
       const variance = squares / count - (sum / count) ** 2;
-      return { mse, nmse: variance > 0 ? mse / variance : Infinity, psnr: psnrOf(mse) };
+      const nmse = variance > 0 ? mse / variance : Infinity;
+      return { mse, nmse, psnr: psnrOf(mse), ssim: similarity.mean() };
     },
   };
 }
@@ -61,15 +67,16 @@ export function psnrOf(mse: number): number {
 
 /** Counts tokens batch by batch over a full pass. */
 export interface CodeMeter {
-  /** Ids 0 … K−1. @throws bad-input for any other */
-  add(tokens: Int32Array): void;
+  /** @param tokens [B, h, w], ids 0 … K−1. @param images B. @throws bad-input for any other id */
+  add(tokens: Int32Array, images: number): void;
   figures(): CodeFigures;
 }
 
 export function createCodeMeter(codebookSize: number): CodeMeter {
   const counts = new Float64Array(codebookSize);
+  let images = 0;
   return {
-    add(tokens) {
+    add(tokens, more) {
       for (const token of tokens) {
         const before = counts[token];
         if (before === undefined)
@@ -80,12 +87,13 @@ export function createCodeMeter(codebookSize: number): CodeMeter {
           });
         counts[token] = before + 1;
       }
+      images += more;
     },
-    figures: () => codeFigures(counts),
+    figures: () => codeFigures(counts, images),
   };
 }
 
-function codeFigures(counts: Float64Array): CodeFigures {
+function codeFigures(counts: Float64Array, images: number): CodeFigures {
   const total = counts.reduce((sum, count) => sum + count, 0);
   let [codesUsed, entropy] = [0, 0];
   for (const count of counts) {
@@ -93,7 +101,14 @@ function codeFigures(counts: Float64Array): CodeFigures {
     codesUsed++;
     entropy -= (count / total) * Math.log(count / total);
   }
-  return { usage: codesUsed / counts.length, codesUsed, perplexity: total === 0 ? 0 : Math.exp(entropy) };
+  const tokensPerImage = images === 0 ? 0 : total / images;
+  return {
+    usage: codesUsed / counts.length,
+    codesUsed,
+    perplexity: total === 0 ? 0 : Math.exp(entropy),
+    bitsPerImage: tokensPerImage * Math.log2(counts.length),
+    entropyBitsPerImage: tokensPerImage * (entropy / Math.LN2),
+  };
 }
 
 /** Variance of all values of `images` on the 0 … 1 scale: what the reconstruction loss is divided by. */

@@ -16,12 +16,14 @@ import { scoreOf } from "./evaluate.ts";
 import type { TrainedTokenizer } from "./export.ts";
 import { createEvaluator } from "./held-out.ts";
 import {
+  augment,
   createBatches,
   createPreprocessing,
-  listOrder,
+  orderOf,
+  SHUFFLE_BUFFER,
   type Batches,
-  type ImageRecord,
   type Preprocessing,
+  type RecordSet,
 } from "./images/index.ts";
 import { pixelVariance } from "./metrics.ts";
 import { imagesToZE } from "./model/tokenize.ts";
@@ -31,9 +33,11 @@ export interface TrainTokenizerOptions extends RunOptions {
   readonly config: TokenizerConfig;
   /** By default: cover, Lanczos-3, white background, at the config's size. */
   readonly preprocessing?: Preprocessing;
-  readonly training: readonly ImageRecord[];
+  readonly training: RecordSet;
   /** Measured on; the training images themselves where there is none. */
-  readonly heldOut: readonly ImageRecord[];
+  readonly heldOut: RecordSet;
+  /** Records kept in memory to shuffle among; `SHUFFLE_BUFFER` unless told. */
+  readonly shuffleBuffer?: number;
   /** Steps between evaluations on the held-out images; at the end only unless told. */
   readonly evaluateEvery?: number;
   /** Which state is the result: the last, unless told otherwise, or the one that was best on the held-out images. */
@@ -53,14 +57,14 @@ const K_MEANS_IMAGES = 128;
 
 /** @throws bad-input if no image can be decoded; numerical if the loss stops being finite; mismatch if a checkpoint is of another run. */
 export async function trainTokenizer(options: TrainTokenizerOptions): Promise<TokenizerRun> {
-  const { reporter, seed } = options;
+  const { reporter, seed, shuffleBuffer = SHUFFLE_BUFFER } = options;
   const rng = Rng.fromSeed(seed).fork("tokenizer");
   const preprocessing =
     options.preprocessing ?? createPreprocessing([options.config.imageSize, options.config.imageSize]);
   const warn = ({ key, error }: { key: string; error: Error }): void =>
     reporter.warn(`left out ${key}: ${error.message}`);
   const batches = createBatches({
-    order: listOrder(options.training, rng.fork("images")),
+    order: await orderOf(options.training, { rng: rng.fork("images"), shuffleBuffer }),
     preprocessing,
     batchSize: options.config.batchSize,
     onFailure: warn,
@@ -95,13 +99,13 @@ async function runSteps(options: TrainTokenizerOptions, started: Started): Promi
   const { engine, reporter } = options;
   const { config, preprocessing, configFingerprint, start, variance } = started;
   const { spec } = start.state;
-  const records = options.heldOut.length > 0 ? options.heldOut : options.training;
+  const set = options.heldOut.count > 0 ? options.heldOut : options.training;
   const trainer = await engine.createTrainer(
     createTokenizerStep(config, { variance }),
     start.state,
     tokenizerBatch(config).spec,
   );
-  const evaluator = await createEvaluator({ config, spec, engine, records, preprocessing });
+  const evaluator = await createEvaluator({ config, spec, engine, set, preprocessing });
   let training: Metrics = {};
   const kept = await keepRun(options.folder, {
     spec,
@@ -160,7 +164,10 @@ const trainingBatches =
   (config: TokenizerConfig, batches: Batches, rng: Rng) =>
   async (step: number): Promise<Batch> => {
     const { images, keys } = await batches.batch(step);
-    return { arrays: { images, ...tokenizerBatch(config).draw(rng.fork("step", step)) }, keys };
+    const shape = { batchSize: config.batchSize, height: config.imageSize, width: config.imageSize };
+    const chance = { flip: config.augmentFlip, crop: config.augmentCrop };
+    const varied = augment(images, shape, chance, rng.fork("augment", step));
+    return { arrays: { images: varied, ...tokenizerBatch(config).draw(rng.fork("step", step)) }, keys };
   };
 
 async function measureVariance(batches: Batches, config: TokenizerConfig): Promise<number> {
@@ -230,15 +237,14 @@ async function encoderOutputs(
   return points;
 }
 
-/** What a checkpoint must agree on to be continued: everything that decides the next weights but the number of steps. */
+/** What a checkpoint must agree on to be continued: everything that decides the next weights but, where they do not depend on it, the number of steps. */
 function runFingerprint(
-  { seed, training }: TrainTokenizerOptions,
+  { seed, training, shuffleBuffer = SHUFFLE_BUFFER }: TrainTokenizerOptions,
   config: TokenizerConfig,
   preprocessing: Preprocessing,
 ): string {
   const horizon = config.schedule === "warmup-cosine" || config.bottleneck === "gumbel" ? config.steps : 0;
   return sha256Hex(
-    canonicalJson({ ...config, steps: horizon, seed, preprocessing }),
-    ...training.map(({ key }) => `\0${key}`),
+    canonicalJson({ ...config, steps: horizon, seed, preprocessing, shuffleBuffer, images: training.digest }),
   );
 }

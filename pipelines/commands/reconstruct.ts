@@ -2,7 +2,7 @@
 import { dirname } from "node:path";
 import { z } from "zod";
 
-import { iterateRecords, loadTokenizer, writeSheet } from "../../stage1-tokenizer/index.ts";
+import { loadTokenizer, writeSheet } from "../../stage1-tokenizer/index.ts";
 import { artifactPath, makeFolder } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
 import { sessionOptions, threadsOption } from "../engines.ts";
@@ -32,7 +32,7 @@ export const command = defineCommand({
     const records = recordsOf(await openSplitSource(options), options.split);
     const { figures, originals, reconstructions } = await reconstruct({
       tokenizer,
-      records: iterateRecords(records),
+      records: records.records(),
       tiles: options.tiles,
       onFailure: ({ key, error }) => reporter.warn(`left out ${key}: ${error.message}`),
       signal,
@@ -40,9 +40,9 @@ export const command = defineCommand({
     await tokenizer.dispose();
     if (originals.length > 0) await writeSheet({ path: options.sheet, rows: pairRows(originals, reconstructions) });
     return {
-      json: { images: records.length, sheet: options.sheet, ...figures },
+      json: { images: records.count, sheet: options.sheet, ...figures },
       text: formatTable([
-        ["images", String(records.length)],
+        ["images", String(records.count)],
         ...figureRows(figures, options.split === "all" ? "" : options.split),
         ["sheet", options.sheet],
       ]),

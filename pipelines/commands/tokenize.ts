@@ -1,7 +1,7 @@
 /** `tessera tokenize`: images → token files. */
 import { z } from "zod";
 
-import { iterateRecords, loadTokenizer } from "../../stage1-tokenizer/index.ts";
+import { loadTokenizer } from "../../stage1-tokenizer/index.ts";
 import { artifactPath, outputOptions } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
 import { sessionOptions, threadsOption } from "../engines.ts";
@@ -72,5 +72,5 @@ async function select(options: { source: string; heldOut: number; split: Split }
   }
   const split = await openSplitSource(options);
   const chosen = recordsOf(split, options.split);
-  return { source: split.source, records: iterateRecords(chosen), total: chosen.length };
+  return { source: split.source, records: chosen.records(), total: chosen.count };
 }

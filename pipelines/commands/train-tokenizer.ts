@@ -69,7 +69,7 @@ export const command = defineCommand({
       keep: options.keep,
     });
     checkFinished(run, { signal, reporter, folder: running.folder });
-    const from = { images: source.name, training: training.length, heldOut: heldOut.length };
+    const from = { images: source.name, training: training.count, heldOut: heldOut.count };
     const provenance = { seed: options.seed, engine: running.engine.description, steps: run.step, from };
     const fingerprint = await publishTokenizer(run, { directory, overwrite: options.overwrite, provenance });
     return {
@@ -78,7 +78,7 @@ export const command = defineCommand({
         [makesTokens(config) ? "tokenizer" : "autoencoder", directory],
         ["fingerprint", fingerprint],
         ["steps", String(run.step)],
-        ...figureRows(run.figures, heldOut.length > 0 ? "held-out" : "training"),
+        ...figureRows(run.figures, heldOut.count > 0 ? "held-out" : "training"),
       ]),
     };
   },

@@ -15,7 +15,7 @@ export {
   PreprocessingSchema,
   serializePreprocessing,
 } from "./preprocess.ts";
-export { orderOf, type OrderOptions, recordSet, type RecordSet, splitSource } from "./record-set.ts";
+export { orderOf, type OrderOptions, recordSet, type RecordSet, SHUFFLE_BUFFER, splitSource } from "./record-set.ts";
 export { type ImageContent, type ImageRecord, type ImageSource, iterateRecords } from "./source.ts";
 export { listRecords, type RawPixels } from "./source.ts";
 export { DEFAULT_SALT, isHeldOut, splitByFamily, type SplitOptions } from "./split.ts";

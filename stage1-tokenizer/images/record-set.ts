@@ -63,6 +63,9 @@ async function* sameRecords(
   if (again.digest !== digest) throw sourceChanged({ expected: "the same keys in the same order", got: "others" });
 }
 
+/** Records that training keeps in memory to draw the next one from, unless told: some ten megabytes. */
+export const SHUFFLE_BUFFER = 65_536;
+
 export interface OrderOptions {
   /** Undefined keeps the set's order. */
   readonly rng: Rng | undefined;

@@ -15,6 +15,7 @@ import {
   loadTokenizerTraining,
   tokenizerConfig,
   type ImageRecord,
+  recordSet,
 } from "../../stage1-tokenizer/index.ts";
 import type { Row } from "./row.ts";
 
@@ -67,9 +68,16 @@ export async function memoryOfTokenizing(): Promise<Row> {
       batchSize: 8,
       steps: 2,
     });
-    const training = Array.from({ length: 64 }, (_, i) => record(i));
+    const training = recordSet(Array.from({ length: 64 }, (_, i) => record(i)));
     const engine = createOnnxEngine({ threads: 2 });
-    const run = await trainTokenizer({ config, training, heldOut: [], engine, seed: 0, reporter: silentReporter });
+    const run = await trainTokenizer({
+      config,
+      training,
+      heldOut: recordSet([]),
+      engine,
+      seed: 0,
+      reporter: silentReporter,
+    });
     if (run.interrupted) throw new Error("Nothing interrupts the benchmark.");
     await publishTokenizer(run, { directory: join(directory, "tokenizer") });
     const tokenizer = await loadTokenizer(join(directory, "tokenizer"), { threads: 2 });

@@ -6,9 +6,11 @@ import { measureTokenizer, type Reconstructed } from "../../stage1-tokenizer/eva
 async function* of(...batches: readonly Reconstructed[]): AsyncGenerator<Reconstructed> {
   for (const batch of batches) yield await Promise.resolve(batch);
 }
+/** Grey images of one pixel, a token each. */
 const batch = (originals: readonly number[], reconstructions: readonly number[], tokens: readonly number[]): Reconstructed => ({
-  originals: Uint8Array.from(originals),
-  reconstructions: Uint8Array.from(reconstructions),
+  originals: Uint8Array.from(originals.flatMap((level) => [level, level, level])),
+  reconstructions: Uint8Array.from(reconstructions.flatMap((level) => [level, level, level])),
+  size: [1, 1],
   tokens: Int32Array.from(tokens),
 }); // prettier-ignore
 
@@ -18,8 +20,16 @@ describe("measureTokenizer", () => {
     expect(figures.mse).toBe(25 / 4);
     expect(figures.nmse).toBe(25 / 4 / 25);
     expect(figures.psnr).toBeCloseTo(10 * Math.log10((255 * 255) / 6.25), 12);
-    expect(figures).toMatchObject({ usage: 0.75, codesUsed: 3 });
+    expect(figures.ssim).toBeCloseTo((6.5025 / 15.5025 + 286.5025 / 302.5025 + 2) / 4, 12);
+    expect(figures).toMatchObject({ usage: 0.75, codesUsed: 3, bitsPerImage: 2 });
     expect(figures.perplexity).toBeCloseTo(2 ** 1.5, 12); // 1/4, 1/2, 1/4: 1.5 bits
+    expect(figures.entropyBitsPerImage).toBeCloseTo(1.5, 12);
+  });
+
+  test("counts tokens by image, not by batch or pixel", async () => {
+    const [pixels, tokens] = [new Uint8Array(3 * 4 * 2 * 3), Int32Array.of(0, 1, 0, 1, 0, 1)];
+    const images = { originals: pixels, reconstructions: pixels, size: [4, 2], tokens } as const;
+    expect(await measureTokenizer(of(images), 16)).toMatchObject({ bitsPerImage: 8, entropyBitsPerImage: 2 });
   });
 
   test("does not depend on how the images fall into batches", async () => {
@@ -38,7 +48,10 @@ describe("measureTokenizer", () => {
 
   test("a perfect reconstruction has no error", async () => {
     const figures = await measureTokenizer(of(batch([1, 2], [1, 2], [0, 0])), 2);
-    expect(figures).toEqual({ mse: 0, nmse: 0, psnr: Infinity, usage: 0.5, codesUsed: 1, perplexity: 1 });
+    expect(figures).toEqual({
+      ...{ mse: 0, nmse: 0, psnr: Infinity, ssim: 1 },
+      ...{ usage: 0.5, codesUsed: 1, perplexity: 1, bitsPerImage: 1, entropyBitsPerImage: 0 },
+    });
   });
 
   test("no image at all is bad input (3)", async () => {

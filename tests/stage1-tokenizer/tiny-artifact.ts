@@ -25,7 +25,10 @@ export function untrained(config: TokenizerConfig, seed = 2): TrainedTokenizer {
     config,
     preprocessing: createPreprocessing([config.imageSize, config.imageSize]),
     state: { spec, values: start === undefined ? values : startCodebook(start, values, clusters) },
-    figures: { mse: 650.25, nmse: 0.5, psnr: 20, usage: 0.5, codesUsed: K / 2, perplexity: 3.5 },
+    figures: {
+      ...{ mse: 650.25, nmse: 0.5, psnr: 20, ssim: 0.5 },
+      ...{ usage: 0.5, codesUsed: K / 2, perplexity: 3.5, bitsPerImage: 48, entropyBitsPerImage: 28.9 },
+    },
   };
 }
 

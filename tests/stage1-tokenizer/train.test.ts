@@ -8,7 +8,7 @@ import { checkModel } from "../../shared/onnx/check.ts";
 import { Rng } from "../../shared/rng.ts";
 import { silentReporter } from "../../shared/train/reporter.ts";
 import { exportGraphs } from "../../stage1-tokenizer/export.ts";
-import type { ImageRecord } from "../../stage1-tokenizer/images/index.ts";
+import { recordSet, type ImageRecord } from "../../stage1-tokenizer/images/index.ts";
 import { evaluationState } from "../../stage1-tokenizer/model/tokenize.ts";
 import { trainTokenizer, type TokenizerRun, type TrainTokenizerOptions } from "../../stage1-tokenizer/train.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
@@ -32,8 +32,8 @@ const heldOut = Array.from({ length: 3 }, (_, i) => record(100 + i));
 const train = (changes: Partial<TrainTokenizerOptions> = {}): Promise<TokenizerRun> =>
   trainTokenizer({
     config: tinyConfig({ steps: 12, batchSize: 3 }),
-    training,
-    heldOut,
+    training: recordSet(training),
+    heldOut: recordSet(heldOut),
     engine: createOnnxEngine({ threads: 2 }),
     seed: 4,
     reporter: silentReporter,
@@ -78,7 +78,7 @@ describe("a run", () => {
     const folder = { directory: temporary("run"), every: 5, resume: true };
     await train({ folder, ...stopAfter(2) });
     await expect(train({ folder, seed: 5 })).rejects.toMatchObject({ code: "mismatch" });
-    await expect(train({ folder, training: training.slice(1) })).rejects.toMatchObject({ code: "mismatch" });
+    await expect(train({ folder, training: recordSet(training.slice(1)) })).rejects.toMatchObject({ code: "mismatch" });
     const config = tinyConfig({ steps: 12, batchSize: 3, learningRate: 0.1 });
     await expect(train({ folder, config })).rejects.toMatchObject({ code: "mismatch" });
   });

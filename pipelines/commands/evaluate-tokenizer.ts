@@ -1,0 +1,106 @@
+/** `tessera evaluate-tokenizer`: what a tokenizer keeps, what its tokens cost, and how fast it is. */
+import { z } from "zod";
+
+import {
+  hasTokenizerFeatures,
+  loadTokenizer,
+  openFeatureExtractor,
+  tokenizerFeatures,
+  type FeatureExtractor,
+  type Tokenizer,
+} from "../../stage1-tokenizer/index.ts";
+import { artifactPath } from "../artifacts.ts";
+import { defineCommand, formatTable } from "../command.ts";
+import { sessionOptions, threadsOption } from "../engines.ts";
+import { evaluateTokenizer, type Evaluation } from "../evaluate-tokenizer.ts";
+import { option } from "../options.ts";
+import { openSplitSource, recordsOf, sourceOptions, splitOptionWith, takeEvenly } from "../sources.ts";
+import { figureRows } from "../tables.ts";
+
+export const command = defineCommand({
+  meta: {
+    name: "evaluate-tokenizer",
+    summary:
+      "Measure a published tokenizer on images: distortion, rate, use of the codes, Fréchet distance between originals and reconstructions, and throughput.",
+    examples: [
+      ["tessera evaluate-tokenizer --tokenizer emoji --source emoji", "on the held-out families"],
+      [
+        "tessera evaluate-tokenizer --tokenizer photos --source photos --features inception.onnx --json",
+        "distance on another network's features",
+      ],
+    ],
+  },
+  args: z.strictObject({
+    tokenizer: option(z.string().min(1), { describe: "Name or path of the tokenizer", alias: "t" }),
+    ...sourceOptions,
+    ...splitOptionWith("held-out"),
+    count: option(z.int().min(1).optional(), { describe: "Images at most, spread evenly (default: all)", alias: "n" }),
+    features: option(z.string().min(1).optional(), {
+      describe: "ONNX file, images to vectors, for the Fréchet distance (default: the tokenizer's encoder)",
+    }),
+    ...threadsOption,
+  }),
+  async run(options, { reporter, signal }) {
+    const all = recordsOf(await openSplitSource(options), options.split);
+    const records = options.count === undefined ? all : takeEvenly(all, options.count);
+    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), sessionOptions(options));
+    let features: FeatureExtractor | undefined;
+    try {
+      features = await openFeatures(tokenizer, options);
+      if (features === undefined) reporter.warn(`no Fréchet distance: ${tokenizer.directory} ${NO_FEATURES}`);
+      const result = await evaluateTokenizer({
+        tokenizer,
+        records,
+        features,
+        onFailure: ({ key, error }) => reporter.warn(`left out ${key}: ${error.message}`),
+        reporter,
+        signal,
+      });
+      return { json: toJson(result), text: formatTable(toRows(result, options.split === "all" ? "" : options.split)) };
+    } finally {
+      await Promise.all([tokenizer.dispose(), features?.dispose()]);
+    }
+  },
+});
+
+const NO_FEATURES = "was made by an older version and holds no features.onnx; --features takes a file";
+
+async function openFeatures(
+  { directory, spec }: Tokenizer,
+  options: { features?: string | undefined; threads?: number | undefined },
+): Promise<FeatureExtractor | undefined> {
+  const session = sessionOptions(options);
+  if (options.features !== undefined) return openFeatureExtractor(options.features, spec.imageSize, session);
+  return (await hasTokenizerFeatures(directory)) ? tokenizerFeatures(directory, session) : undefined;
+}
+
+function toJson({ images, failures, figures, frechet, throughput, ...rates }: Evaluation): Record<string, unknown> {
+  return {
+    images,
+    failures,
+    ...figures,
+    ...rates,
+    frechetDistance: frechet?.distance ?? null,
+    features: frechet?.features ?? null,
+    featureSize: frechet?.featureSize ?? null,
+    timedImages: throughput.images,
+    sourceSeconds: throughput.sourceSeconds,
+    sourceImagesPerSecond: throughput.images / throughput.sourceSeconds,
+    encodeSeconds: throughput.encodeSeconds,
+    encodeImagesPerSecond: throughput.images / throughput.encodeSeconds,
+  };
+}
+
+function toRows(result: Evaluation, of: string): string[][] {
+  const { images, figures, frechet, throughput } = result;
+  const rate = (seconds: number): string =>
+    `${(throughput.images / seconds).toFixed(1)} images/s (${throughput.images} in ${seconds.toFixed(2)} s)`;
+  return [
+    ["images", String(images)],
+    ...figureRows(figures, of),
+    ["bits a pixel", `${result.bitsPerPixel.toFixed(3)}, entropy-coded ${result.entropyBitsPerPixel.toFixed(3)}`],
+    ...(frechet === undefined ? [] : [[`Fréchet distance (${frechet.features})`, frechet.distance.toPrecision(5)]]),
+    ["decode + preprocess", rate(throughput.sourceSeconds)],
+    ["encode", rate(throughput.encodeSeconds)],
+  ];
+}

@@ -1,0 +1,65 @@
+/** Feature extractors of a few nodes, and tokenizers with one in their folder. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { sha256Hex } from "../../shared/fingerprint.ts";
+import type { Attribute, Dim, OnnxModel, OnnxNode, OnnxType } from "../../shared/onnx/model.ts";
+import { encodeModel } from "../../shared/onnx/write.ts";
+
+const int = (value: number): Attribute => ({ kind: "int", value });
+const ints = (...value: readonly number[]): Attribute => ({ kind: "ints", value });
+export const node = (op: string, input: string, output: string, attributes: OnnxNode["attributes"] = {}): OnnxNode =>
+  ({ op, name: `${op} ${output}`, inputs: [input], outputs: [output], attributes }); // prettier-ignore
+
+/** A graph from `image` to `features`, open in N. */
+export function extractor(
+  image: { readonly type: OnnxType; readonly shape: readonly Dim[] },
+  nodes: readonly OnnxNode[],
+  shape: readonly Dim[] = ["N", "F"],
+): OnnxModel {
+  return {
+    name: "extractor",
+    irVersion: 8,
+    opsets: { "": 17 },
+    producer: "somebody",
+    inputs: [{ name: "image", ...image }],
+    outputs: [{ name: "features", type: "float32", shape }],
+    initializers: [],
+    nodes,
+  };
+}
+
+export const TO_FLOAT = node("Cast", "image", "levels", { to: int(1) });
+
+/** uint8 [N, H, W, 3] → the mean level of each channel, [N, 3]. */
+export function channelMeans(height: Dim, width: Dim, count: Dim = "N"): OnnxModel {
+  const mean = node("ReduceMean", "levels", "features", { axes: ints(1, 2), keepdims: int(0) });
+  return extractor({ type: "uint8", shape: [count, height, width, 3] }, [TO_FLOAT, mean], [count, 3]);
+}
+
+/** float32 [N, 3, H, W] → itself: what comes out is the averages of what went in. */
+export function planes(height: Dim, width: Dim, count: Dim = "N"): OnnxModel {
+  const shape = [count, 3, height, width];
+  return extractor({ type: "float32", shape }, [node("Identity", "image", "features")], shape);
+}
+
+/** float32 [N, 3, H, W] → every value of it, [N, 3·H·W]. */
+export function values(height: Dim, width: Dim, count: Dim = "N"): OnnxModel {
+  const flat = node("Flatten", "image", "features", { axis: int(1) });
+  return extractor({ type: "float32", shape: [count, 3, height, width] }, [flat], [count, "F"]);
+}
+
+export function writeModel(path: string, model: OnnxModel): string {
+  writeFileSync(path, encodeModel(model));
+  return path;
+}
+
+/** Adds features.onnx to a published tokenizer, as its exporter would. */
+export function addFeatures(directory: string, model: OnnxModel): string {
+  const bytes = encodeModel(model);
+  writeFileSync(join(directory, "features.onnx"), bytes);
+  const path = join(directory, "manifest.json");
+  const manifest = JSON.parse(readFileSync(path, "utf8")) as { files: Record<string, unknown> };
+  manifest.files["features.onnx"] = { sha256: sha256Hex(bytes), bytes: bytes.length };
+  writeFileSync(path, JSON.stringify(manifest));
+  return directory;
+}
