@@ -6,13 +6,14 @@ import { canonicalJson, sha256Hex } from "../shared/fingerprint.ts";
 import type { InitialState } from "../shared/nn/state.ts";
 import { Rng } from "../shared/rng.ts";
 import { runLoop, type Batch, type Metrics } from "../shared/train/loop.ts";
+import { createRecentMeans } from "../shared/train/recent-means.ts";
 import { keepRun, startingPoint, stepsForTime, type RunEnd, type RunOptions } from "../shared/train/run.ts";
 import type { tf } from "../shared/engine/tf.ts";
 import type { KMeansStart } from "./bottleneck/bottleneck.ts";
 import { createBottleneck } from "./bottleneck/create-bottleneck.ts";
 import { kMeans } from "./bottleneck/k-means.ts";
 import type { TokenizerConfig } from "./config.ts";
-import { scoreOf } from "./evaluate.ts";
+import { scoreOf, type ModelFigures } from "./evaluate.ts";
 import type { TrainedTokenizer } from "./export.ts";
 import { createEvaluator } from "./held-out.ts";
 import {
@@ -42,8 +43,8 @@ export interface TrainTokenizerOptions extends RunOptions {
   readonly evaluateEvery?: number;
   /** Which state is the result: the last, unless told otherwise, or the one that was best on the held-out images. */
   readonly keep?: "last" | "best";
-  /** Told of every evaluation, after `step` finished steps. */
-  readonly onEvaluation?: (step: number, figures: Metrics, training: Metrics) => void;
+  /** Told of every evaluation after `step` finished steps: held-out figures, and the training's as means over its last 100 steps. */
+  readonly onEvaluation?: (step: number, heldOut: ModelFigures, training: Metrics) => void;
 }
 
 /** A finished run, or one that was interrupted and left its checkpoint. `step` counts finished steps. */
@@ -54,6 +55,8 @@ const LABEL = "tokenizer";
 /** Images the reconstruction loss's variance is measured on, and images whose codes start the codebook. */
 const VARIANCE_IMAGES = 512;
 const K_MEANS_IMAGES = 128;
+/** Steps whose figures are averaged for reports. */
+const RECENT_STEPS = 100;
 
 /** @throws bad-input if no image can be decoded; numerical if the loss stops being finite; mismatch if a checkpoint is of another run. */
 export async function trainTokenizer(options: TrainTokenizerOptions): Promise<TokenizerRun> {
@@ -106,7 +109,7 @@ async function runSteps(options: TrainTokenizerOptions, started: Started): Promi
     tokenizerBatch(config).spec,
   );
   const evaluator = await createEvaluator({ config, spec, engine, set, preprocessing });
-  let training: Metrics = {};
+  const recent = createRecentMeans(RECENT_STEPS);
   const kept = await keepRun(options.folder, {
     spec,
     configFingerprint,
@@ -116,7 +119,7 @@ async function runSteps(options: TrainTokenizerOptions, started: Started): Promi
       every: options.evaluateEvery ?? config.steps,
       run: async (state, step) => {
         const figures = await evaluator.run(state);
-        options.onEvaluation?.(step, { ...figures }, training);
+        options.onEvaluation?.(step, figures, recent.means());
         return { ...figures };
       },
       score: scoreOf,
@@ -134,7 +137,7 @@ async function runSteps(options: TrainTokenizerOptions, started: Started): Promi
       ...(options.signal === undefined ? {} : { signal: options.signal }),
       ...kept.options,
       onStep: (step, metrics) => {
-        training = metrics;
+        recent.add(metrics);
         kept.options.onStep?.(step, metrics);
       },
     });

@@ -137,11 +137,11 @@ describe("options", () => {
     expect(allowed.code, allowed.stderr).toBe(0);
   });
 
-  it("an output path below a file is a failure of the environment (1)", async () => {
+  it("an output path below a file is wrong usage (2)", async () => {
     const file = temporary("file");
     await writeFile(file, "");
     const { code, stderr } = await tokenize(world.images, join(file, "tokens"));
-    expect(code).toBe(1);
+    expect(code).toBe(2);
     expect(stderr).toContain(file);
   });
 

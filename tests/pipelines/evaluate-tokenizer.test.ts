@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { loadTokenizer, openFolderSource, streamImages, type Tokenizer } from "../../stage1-tokenizer/index.ts";
 import { drawFolder, drawPng, SIDE, tessera, type Outcome } from "../e2e/tiny.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
-import { addFeatures, channelMeans, planes, writeModel } from "../stage1-tokenizer/extractors.ts";
+import { channelMeans, planes, replaceFeatures, withoutFeatures, writeModel } from "../stage1-tokenizer/extractors.ts";
 import { publishUntrained } from "../stage1-tokenizer/tiny-artifact.ts";
 import { tinyConfig } from "../stage1-tokenizer/tiny-config.ts";
 
@@ -19,8 +19,8 @@ let equipped: string;
 beforeAll(async () => {
   const config = tinyConfig({ imageSize: SIDE });
   folder = await drawFolder(temporary("images"), ["east", "west"], 10);
-  plain = await publishUntrained(config, temporary("plain"));
-  equipped = addFeatures(await publishUntrained(config, temporary("equipped")), channelMeans(SIDE, SIDE));
+  plain = withoutFeatures(await publishUntrained(config, temporary("plain")));
+  equipped = replaceFeatures(await publishUntrained(config, temporary("equipped")), channelMeans(SIDE, SIDE));
 });
 
 const evaluate = (tokenizer: string, ...words: readonly (string | number)[]): Promise<Outcome> =>

@@ -1,5 +1,5 @@
 /** Feature extractors of a few nodes, and tokenizers with one in their folder. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { sha256Hex } from "../../shared/fingerprint.ts";
 import type { Attribute, Dim, OnnxModel, OnnxNode, OnnxType } from "../../shared/onnx/model.ts";
@@ -53,13 +53,29 @@ export function writeModel(path: string, model: OnnxModel): string {
   return path;
 }
 
-/** Adds features.onnx to a published tokenizer, as its exporter would. */
-export function addFeatures(directory: string, model: OnnxModel): string {
+/** Replaces the features.onnx of a published tokenizer by `model`. */
+export function replaceFeatures(directory: string, model: OnnxModel): string {
   const bytes = encodeModel(model);
   writeFileSync(join(directory, "features.onnx"), bytes);
+  return changeFiles(directory, (files) => ({
+    ...files,
+    "features.onnx": { sha256: sha256Hex(bytes), bytes: bytes.length },
+  }));
+}
+
+/** Takes features.onnx out of a published tokenizer: what versions before it published. */
+export function withoutFeatures(directory: string): string {
+  rmSync(join(directory, "features.onnx"));
+  return changeFiles(directory, (files) =>
+    Object.fromEntries(Object.entries(files).filter(([name]) => name !== "features.onnx")),
+  );
+}
+
+type Files = Readonly<Record<string, unknown>>;
+
+function changeFiles(directory: string, change: (files: Files) => Files): string {
   const path = join(directory, "manifest.json");
-  const manifest = JSON.parse(readFileSync(path, "utf8")) as { files: Record<string, unknown> };
-  manifest.files["features.onnx"] = { sha256: sha256Hex(bytes), bytes: bytes.length };
-  writeFileSync(path, JSON.stringify(manifest));
+  const manifest = JSON.parse(readFileSync(path, "utf8")) as { files: Files };
+  writeFileSync(path, JSON.stringify({ ...manifest, files: change(manifest.files) }));
   return directory;
 }

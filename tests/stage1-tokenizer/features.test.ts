@@ -11,7 +11,17 @@ import {
   type FeatureExtractor,
 } from "../../stage1-tokenizer/features.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
-import { addFeatures, channelMeans, extractor, node, planes, TO_FLOAT, values, writeModel } from "./extractors.ts";
+import {
+  replaceFeatures,
+  withoutFeatures,
+  channelMeans,
+  extractor,
+  node,
+  planes,
+  TO_FLOAT,
+  values,
+  writeModel,
+} from "./extractors.ts";
 import { publishUntrained, tinyImages } from "./tiny-artifact.ts";
 import { tinyConfig } from "./tiny-config.ts";
 
@@ -182,7 +192,7 @@ describe("a tokenizer's features", () => {
   const published = (): Promise<string> => publishUntrained(tinyConfig({}), temporary("tokenizer"));
 
   test("come from the graph in its folder, for images of its size", async () => {
-    const directory = addFeatures(await published(), channelMeans(8, 8));
+    const directory = replaceFeatures(await published(), channelMeans(8, 8));
     expect(await hasTokenizerFeatures(directory)).toBe(true);
     const opened = await tokenizerFeatures(directory, OPTIONS);
     expect(opened.name).toBe("encoder features");
@@ -194,7 +204,7 @@ describe("a tokenizer's features", () => {
   });
 
   test("of another file than the manifest's are refused (4), missing ones are bad input (3)", async () => {
-    const directory = addFeatures(await published(), channelMeans(8, 8));
+    const directory = replaceFeatures(await published(), channelMeans(8, 8));
     writeModel(join(directory, "features.onnx"), planes(8, 8));
     await expect(tokenizerFeatures(directory, OPTIONS)).rejects.toMatchObject({ exitCode: 4 });
     rmSync(join(directory, "features.onnx"));
@@ -206,11 +216,7 @@ describe("a tokenizer's features", () => {
   });
 
   test("that an older version did not write are a mismatch (4) that says so", async () => {
-    const directory = await published();
-    const manifest = join(directory, "manifest.json");
-    const { files, ...rest } = JSON.parse(readFileSync(manifest, "utf8")) as { files: Record<string, unknown> };
-    const older = Object.entries(files).filter(([name]) => name !== "features.onnx");
-    writeFileSync(manifest, JSON.stringify({ ...rest, files: Object.fromEntries(older) }));
+    const directory = withoutFeatures(await published());
     expect(await hasTokenizerFeatures(directory)).toBe(false);
     const opened = tokenizerFeatures(directory, OPTIONS);
     await expect(opened).rejects.toMatchObject({ exitCode: 4, message: expect.stringMatching(/features\.onnx.*older version/) as string }); // prettier-ignore
