@@ -56,7 +56,7 @@ export const command = defineCommand({
       options;
     const sizes = { imageSize, stride, hidden, codebookSize, codeDimension };
     const config = tokenizerConfig(options.preset, given({ ...sizes, quantizer, batchSize, learningRate, steps }));
-    const { source, training, heldOut } = await openSplitSource(options);
+    const { source, training, heldOut } = await openSplitSource(options, reporter);
     const { trainTokenizer, publishTokenizer } = await loadTokenizerTraining();
     const running = await runOptions(options, { reporter, signal }, directory);
     const run = await trainTokenizer({ config, training, heldOut, ...running });

@@ -18,6 +18,6 @@ export { type ImageContent, type ImageRecord, type ImageSource, iterateRecords }
 export { listRecords, type RawPixels } from "./source.ts";
 export { DEFAULT_SALT, isHeldOut, splitByFamily, type SplitOptions } from "./split.ts";
 export { streamImages, type StreamOptions } from "./stream.ts";
-export { expandShards, isShardName } from "./webdataset-shards.ts";
+export { expandShards, findShards } from "./webdataset-shards.ts";
 export { openWebDataset } from "./webdataset-source.ts";
 export { drawSheet, encodePng, type SheetLayout, type Tile, writeSheet } from "./write.ts";

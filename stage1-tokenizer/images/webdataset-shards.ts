@@ -1,10 +1,11 @@
 /** Which archives a word stands for: one file, a folder of shards, or a pattern with braces. Knows file names only. */
-import type { Stats } from "node:fs";
+import type { Dirent, Stats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { badInput, usageError } from "../../shared/errors.ts";
 import { sortByCodePoint } from "./order.ts";
 
+const SHARD = /^[^.].*\.tar$/i;
 const BRACES = /\{([^{}]*)\}/;
 const RANGE = /^(\d+)\.\.(\d+)$/;
 const MAX_SHARDS = 100_000;
@@ -16,9 +17,11 @@ const MAX_SHARDS = 100_000;
  */
 export async function expandShards(pattern: string): Promise<string[]> {
   const stats = await statIfThere(pattern);
-  if (stats?.isDirectory() === true) return shardsIn(pattern);
-  if (stats !== undefined) return [pattern];
-  const paths = expandBraces(pattern);
+  if (stats !== undefined && !stats.isDirectory()) return [pattern];
+  const paths = stats === undefined ? expandBraces(pattern) : await findShards(pattern);
+  if (paths.length === 0) {
+    throw badInput({ what: "no shard in the folder", where: pattern, expected: "at least one .tar file", got: "none" });
+  }
   for (const path of paths) {
     if ((await statIfThere(path)) !== undefined) continue;
     const part = paths.length > 1 ? { got: `no such file, of the ${paths.length} in ${pattern}` } : {};
@@ -27,17 +30,17 @@ export async function expandShards(pattern: string): Promise<string[]> {
   return paths;
 }
 
-async function shardsIn(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true });
-  const names = entries.filter((entry) => !entry.isDirectory() && isShardName(entry.name)).map(({ name }) => name);
-  if (names.length === 0) {
-    throw badInput({ what: "no shard in the folder", where: folder, expected: "at least one .tar file", got: "none" });
+/** The archives directly in a folder, by code point; hidden ones are not meant. @throws bad-input if it cannot be listed. */
+export async function findShards(folder: string): Promise<string[]> {
+  let entries: Dirent[];
+  try {
+    entries = await readdir(folder, { withFileTypes: true });
+  } catch (cause) {
+    throw badInput({ what: "folder cannot be listed", where: folder, todo: "Check its permissions", cause });
   }
+  const names = entries.filter((entry) => !entry.isDirectory() && SHARD.test(entry.name)).map(({ name }) => name);
   return sortByCodePoint(names, (name) => name).map((name) => join(folder, name));
 }
-
-/** Hidden files are not meant. */
-export const isShardName = (name: string): boolean => /^[^.].*\.tar$/i.test(name);
 
 function expandBraces(pattern: string): string[] {
   let paths = [pattern];
