@@ -36,7 +36,7 @@ const MAX_LABEL_BYTES = 2 ** 20;
 /** 15 digits are exact in a number. */
 const INTEGER = /^[+-]?\d{1,15}$/;
 
-const Name = z.union([z.string(), z.int()]).nullish();
+const Name = z.union([z.string(), z.int()], { error: "expected text or an integer" }).nullish();
 const LabelFile = z.looseObject({ label: Name, class: Name });
 
 /**
