@@ -46,7 +46,7 @@ export async function openWebDataset(paths: readonly string[]): Promise<ImageSou
   return {
     name: `webdataset ${basename(first)}${others}`,
     classes,
-    notes: imageless === 0 ? [] : [`${imageless} samples of ${first}${others} hold no image and are left out`],
+    notes: imagelessNotes(imageless, `${first}${others}`),
     async *records() {
       for (const shard of shards) {
         for await (const { sample, label } of labelledSamples(shard)) {
@@ -58,6 +58,13 @@ export async function openWebDataset(paths: readonly string[]): Promise<ImageSou
       }
     },
   };
+}
+
+function imagelessNotes(count: number, where: string): string[] {
+  if (count === 0) return [];
+  return [
+    `${where}: ${count === 1 ? "1 sample holds no image and is" : `${count} samples hold no image and are`} left out`,
+  ];
 }
 
 /** Only what finds the bytes again stays with the record. */
