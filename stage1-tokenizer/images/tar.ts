@@ -21,15 +21,17 @@ export interface TarMember {
   readonly size: number;
 }
 
-/** One read serves a header, the small member behind it, and the next header. */
-const WINDOW_BYTES = 4096;
+/** One read serves a header and those behind it, if the next one is near; far ones are read alone, and what lies between is not. */
+const WINDOW_BYTES = 2 ** 16;
+const LONE_BYTES = 2 ** 12;
+const NEAR_BYTES = 2 ** 14;
 /** Names are the longest thing in extended headers; the next megabyte is an attack or rubble. */
 const MAX_EXTENDED_BYTES = 2 ** 20;
 /** Padding behind the end is at most one record of tar's usual 20 blocks. */
 const PADDING_BYTES = 20 * BLOCK;
 
 /**
- * Members in archive order, one read of a few kilobytes each at most. The handle stays the caller's.
+ * Members in archive order, one read each at most. The handle stays the caller's.
  * @param path names the archive in errors.
  * @throws bad-input, with file and byte, if the archive is compressed, cut off, damaged, or joined from several; if a name is
  *   absolute or has a ".." in it; if a member is stored sparse.
@@ -139,7 +141,8 @@ function createWindow(file: FileHandle, path: string) {
   return async (position: number, length: number): Promise<Uint8Array> => {
     if (length > WINDOW_BYTES) return readTarMember(file, { start: position, size: length }, path);
     if (position < from || position + length > to) {
-      [from, to] = [position, position + (await readInto(file, window, position))];
+      const bytes = position - to < NEAR_BYTES ? window : window.subarray(0, Math.max(length, LONE_BYTES));
+      [from, to] = [position, position + (await readInto(file, bytes, position))];
     }
     if (position + length > to) throw cutOff(path, position, `${length} bytes`);
     return window.subarray(position - from, position - from + length);
