@@ -76,7 +76,7 @@ export function parsePax(bytes: Uint8Array, where: string): PaxRecords {
     const digits = latin1(bytes.subarray(at, space < 0 || space > at + 8 ? at : space));
     const end = at + Number(digits);
     const equals = bytes.indexOf(0x3d, space);
-    if (!/^\d+$/.test(digits) || end > bytes.length || bytes[end - 1] !== 0x0a || equals < 0 || equals >= end) {
+    if (!/^\d+$/.test(digits) || bytes[end - 1] !== 0x0a || equals < 0 || equals >= end) {
       throw badInput({
         what: `pax header has a malformed record at its byte ${at}`,
         where,

@@ -1,4 +1,4 @@
-import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -191,6 +191,12 @@ describe("refused:", () => {
     expect(String(error)).toMatch(sentence);
     expect(String(error)).toContain(path);
     expect(String(error).length).toBeLessThan(600);
+  });
+
+  test("a list of 257 MiB", async () => {
+    const path = await folderOf("l.csv", "file\n", []);
+    await truncate(path, 257 * 2 ** 20);
+    expect(String(await refusal(path))).toMatch(/list of images is too long/);
   });
 
   test("a list that is missing, a folder, or of no known kind", async () => {

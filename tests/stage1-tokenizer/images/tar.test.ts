@@ -148,6 +148,13 @@ describe("long names", () => {
   });
 });
 
+test("a checksum may be the sum of signed bytes, as some writers made it", async () => {
+  const block = header({ name: "b\u00e4d" });
+  const sum = block.fill(" ", 148, 156).reduce((total, byte) => total + (byte > 127 ? byte - 256 : byte), 0);
+  block.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148);
+  expect((await list(archive(block)))[0]?.name).toBe("b\u00e4d");
+});
+
 describe("sizes", () => {
   test("may be binary, or given by a pax record", async () => {
     const data = "y".repeat(700);

@@ -1,4 +1,4 @@
-import { appendFile, mkdir, rm, truncate, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, open, rm, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { deflateSync } from "node:zlib";
 import fc from "fast-check";
@@ -14,7 +14,7 @@ import {
 import { testImageSource } from "../../contracts/image-source.ts";
 import { useTemporaryDirectory } from "../../shared/temporary-directory.ts";
 import { BAD_INPUT, plain, USAGE } from "./fixtures.ts";
-import { archive, file, member } from "./tar-writer.ts";
+import { archive, file, header, member } from "./tar-writer.ts";
 
 const temporary = useTemporaryDirectory();
 const png = await plain([200, 30, 60]).png().toBuffer();
@@ -104,24 +104,20 @@ describe("samples", () => {
     const members = labels.flatMap((json, i) => [[`${i}.json`, json] as const, [`${i}.png`, png] as const]);
     const paths = await shards([...members, ["9.png", png], ["9.json", '{"label": ""}']]);
     expect((await openWebDataset(paths)).classes).toEqual(["3", "z", "\uff5e", "\u{1f600}"]);
-    expect((await listed(paths)).map(([, label]) => label)).toEqual([
-      ...["\u{1f600}", "\uff5e", "3", undefined, "z", undefined],
-    ]);
+    const expected = ["\u{1f600}", "\uff5e", "3", undefined, "z", undefined];
+    expect((await listed(paths)).map(([, label]) => label)).toEqual(expected);
   });
 
   test(".cls counts before .json; -0, +4 and 007 are the numbers they mean", async () => {
-    const paths = await shards([
-      ...[["a.json", "none"] as const, ["a.png", png] as const, ["a.cls", "-0"] as const],
-      ...[["b.png", png] as const, ["b.cls", " +4 "] as const, ["c.png", png] as const, ["c.cls", "007"] as const],
-    ]);
+    const labels = Object.entries({ "a.json": "no JSON", "a.cls": "-0", "b.cls": " +4 ", "c.cls": "007" });
+    const images = ["a.png", "b.png", "c.png"].map((name) => [name, png] as const);
+    const paths = await shards([...labels, ...images].sort(([a], [b]) => (a < b ? -1 : 1)));
     expect((await listed(paths)).map(([, label]) => label)).toEqual(["0", "4", "7"]);
   });
 
   test("without an image are left out with a note, and so is their label", async () => {
-    const paths = await shards([
-      ...[["a.cls", "5"] as const, ["a.txt", "no image"] as const, ["b.png", png] as const, ["b.cls", "1"] as const],
-      ...[["README", "text"] as const, ["._b.png", "hidden"] as const, ["x/.c.png", "hidden"] as const],
-    ]);
+    const texts = { "a.cls": "5", "a.txt": "no image", README: "text", "._b.png": "hidden", "x/.c.png": "hidden" };
+    const paths = await shards([...Object.entries(texts), ["b.png", png], ["b.cls", "1"]]);
     const source = await openWebDataset(paths);
     expect(source.classes).toEqual(["1"]);
     expect(source.notes).toEqual([expect.stringMatching(/1 sample holds no image and is left out$/)]);
@@ -226,16 +222,49 @@ describe("an archive that changes while it is open", () => {
     await expect(listRecords(source)).rejects.toMatchObject(BAD_INPUT);
   });
 
-  test("replaced by one of equal length", async () => {
-    const [path = ""] = await shards([
-      ["a.png", png],
-      ["a.cls", "1"],
-    ]);
+  test("replaced by one of equal length, which only its time tells", async () => {
+    const [path = ""] = await shards([["a.png", png]]);
+    await utimes(path, 1000, 1000);
     const source = await openWebDataset([path]);
-    await new Promise((resolve) => setTimeout(resolve, 20)); // the file system's clock has to tick
-    await writeFile(path, archive(file("a.png", png), file("a.cls", "2")));
+    const [record] = await listRecords(source);
+    await writeFile(
+      path,
+      archive(
+        file(
+          "a.png",
+          png.map((byte) => byte ^ 1),
+        ),
+      ),
+    );
+    await expect(record?.read()).rejects.toThrow("has changed");
     await expect(listRecords(source)).rejects.toThrow("has changed");
   });
+
+  test("cut, or labelled anew, and its time set back", async () => {
+    const members = (label: string) => archive(file("a.png", png), file("a.cls", label));
+    const [path = ""] = await raw(members("1"));
+    await utimes(path, 1000, 1000);
+    const source = await openWebDataset([path]);
+    const [record] = await listRecords(source);
+    await writeFile(path, members("2"));
+    await utimes(path, 1000, 1000);
+    await expect(listRecords(source)).rejects.toThrow("has changed");
+    await truncate(path, 1024);
+    await utimes(path, 1000, 1000);
+    await expect(record?.read()).rejects.toThrow("has changed");
+  });
+});
+
+test("an image of 600 MiB is refused when it is read, not before", async () => {
+  const [path = ""] = await raw(new Uint8Array(0));
+  const size = 600 * 2 ** 20;
+  const handle = await open(path, "w");
+  await handle.write(header({ name: "a.png", size }), 0, 512, 0);
+  await handle.write(archive(file("b.png", png)), 0, null, 512 + size);
+  await handle.close();
+  const [large, small] = await listRecords(await openWebDataset([path]));
+  await expect(large?.read()).rejects.toMatchObject(BAD_INPUT);
+  expect(await small?.read()).toEqual(new Uint8Array(png));
 });
 
 test("a bomb, a cut image and an empty one fail one by one, beside a good one", async () => {
