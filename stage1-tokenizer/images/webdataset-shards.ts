@@ -3,7 +3,7 @@ import type { Dirent, Stats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { badInput, usageError } from "../../shared/errors.ts";
-import { sortByCodePoint } from "./order.ts";
+import { sortByCodePoint } from "./class-names.ts";
 
 const SHARD = /^[^.].*\.tar$/i;
 const BRACES = /\{([^{}]*)\}/;
