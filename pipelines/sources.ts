@@ -1,10 +1,18 @@
 /** Which images: the word a user gives after `--source`, and the split into training and held-out families. */
+import type { Stats } from "node:fs";
+import { realpath, stat } from "node:fs/promises";
 import { z } from "zod";
 
-import { usageError } from "../shared/errors.ts";
+import { type TesseraError, usageError } from "../shared/errors.ts";
+import type { Reporter } from "../shared/train/reporter.ts";
 import {
   createEmojiSource,
+  expandShards,
+  findImageFiles,
+  findShards,
   openFolderSource,
+  openLabelledSource,
+  openWebDataset,
   splitSource,
   type ImageRecord,
   type ImageSource,
@@ -12,18 +20,78 @@ import {
 } from "../stage1-tokenizer/index.ts";
 import { option } from "./options.ts";
 
+interface Kind {
+  readonly open: (location: string) => Promise<ImageSource>;
+  /** Locations that are of this kind without saying so. */
+  readonly names?: RegExp;
+}
+
+/** What may stand before the colon of `--source kind:location`. */
+const KINDS: ReadonlyMap<string, Kind> = new Map<string, Kind>([
+  ["folder", { open: openFolderSource }],
+  ["labels", { open: openLabelledSource, names: /\.(csv|tsv|jsonl|ndjson)$/i }],
+  ["webdataset", { open: async (shards) => openWebDataset(await expandShards(shards)), names: /\.tar$|\{.*\}/i }],
+]);
+
 export const sourceOptions = {
   source: option(z.string().min(1), {
-    describe: '"emoji" (the embedded set) or a folder of images, class = sub-folder',
+    describe:
+      '"emoji" (the embedded set); a folder of images, class = sub-folder; a .csv, .tsv or .jsonl list of images; ' +
+      `.tar shards (WebDataset), "train-{000..009}.tar". A kind may stand before it: ${[...KINDS.keys()].map((kind) => `${kind}:`).join(", ")}`,
   }),
   heldOut: option(z.number().min(0).lt(1).default(0.05), {
     describe: "Share of image families that training never sees",
   }),
 };
 
-/** @throws bad-input if the folder is missing or holds no image. */
-export async function openSource(name: string): Promise<ImageSource> {
-  return name === "emoji" ? createEmojiSource() : openFolderSource(name);
+/**
+ * "emoji", "kind:location", or a location whose kind its name or content tells. What the source passed over is warned of.
+ * @throws usage if the kind is unknown or cannot be told; bad-input if the source is missing, damaged or without an image.
+ */
+export async function openSource(word: string, reporter: Reporter): Promise<ImageSource> {
+  const source = word === "emoji" ? createEmojiSource() : await openLocation(word);
+  for (const note of source.notes ?? []) reporter.warn(note);
+  return source;
+}
+
+async function openLocation(word: string): Promise<ImageSource> {
+  const stats = await statIfThere(word);
+  const [, prefix = "", location = ""] = /^(\w[\w-]+):(.*)$/s.exec(word) ?? []; // one letter is a drive
+  const named = KINDS.get(prefix);
+  if (named !== undefined && location !== "") return named.open(location);
+  if (prefix !== "" && stats === undefined) throw unknownKind(word, location === "" ? "no path" : `the kind ${prefix}`);
+  if (stats?.isDirectory() === true) return openDirectory(word);
+  const kind = [...KINDS.values()].find(({ names }) => names?.test(word) === true);
+  if (kind === undefined && stats !== undefined) throw unknownKind(word, "a file of no known kind");
+  return (kind?.open ?? openFolderSource)(word);
+}
+
+/** A folder of shards or of images. @throws usage if it is both. */
+async function openDirectory(path: string): Promise<ImageSource> {
+  const shards = await findShards(path);
+  if (shards.length === 0) return openFolderSource(path);
+  for await (const { key } of findImageFiles(await realpath(path))) {
+    throw usageError({
+      what: "folder holds archives and images",
+      where: `--source ${path}`,
+      got: `*.tar and ${key}`,
+      todo: `Say which are meant: webdataset:${path} or folder:${path}`,
+    });
+  }
+  return openWebDataset(shards);
+}
+
+async function statIfThere(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function unknownKind(word: string, got: string): TesseraError {
+  const expected = `emoji, a path, or kind:path with one of the kinds ${[...KINDS.keys()].join(", ")}`;
+  return usageError({ what: "is no source of images", where: `--source ${word}`, expected, got });
 }
 
 export interface SplitSource {
@@ -71,7 +139,10 @@ export function recordsOf({ source, training, heldOut }: SplitSource, split: Spl
 }
 
 /** @throws as `openSource`; bad-input if a key occurs twice. */
-export async function openSplitSource(options: { source: string; heldOut: number }): Promise<SplitSource> {
-  const source = await openSource(options.source);
+export async function openSplitSource(
+  options: { source: string; heldOut: number },
+  reporter: Reporter,
+): Promise<SplitSource> {
+  const source = await openSource(options.source, reporter);
   return { source, ...(await splitSource(source, { heldOutFraction: options.heldOut })) };
 }

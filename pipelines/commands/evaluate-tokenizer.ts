@@ -41,7 +41,7 @@ export const command = defineCommand({
     ...threadsOption,
   }),
   async run(options, { reporter, signal }) {
-    const all = recordsOf(await openSplitSource(options), options.split);
+    const all = recordsOf(await openSplitSource(options, reporter), options.split);
     const records = options.count === undefined ? all : takeEvenly(all, options.count);
     const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), sessionOptions(options));
     let features: FeatureExtractor | undefined;

@@ -29,7 +29,7 @@ export const command = defineCommand({
   async run(options, { reporter, signal }) {
     await makeFolder(dirname(options.sheet));
     const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), sessionOptions(options));
-    const records = recordsOf(await openSplitSource(options), options.split);
+    const records = recordsOf(await openSplitSource(options, reporter), options.split);
     const { figures, originals, reconstructions } = await reconstruct({
       tokenizer,
       records: records.records(),

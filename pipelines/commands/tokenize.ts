@@ -1,6 +1,7 @@
 /** `tessera tokenize`: images → token files. */
 import { z } from "zod";
 
+import type { Reporter } from "../../shared/train/reporter.ts";
 import { loadTokenizer } from "../../stage1-tokenizer/index.ts";
 import { artifactPath, outputOptions } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
@@ -32,7 +33,7 @@ export const command = defineCommand({
   async run(options, { reporter, signal }) {
     const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), sessionOptions(options));
     const directory = artifactPath("tokens", options.out);
-    const { source, records, total } = await select(options);
+    const { source, records, total } = await select(options, reporter);
     const { index, failures } = await tokenizeImages({
       tokenizer,
       records,
@@ -65,12 +66,12 @@ export const command = defineCommand({
 });
 
 /** All records are streamed and never listed; a split needs the list. */
-async function select(options: { source: string; heldOut: number; split: Split }) {
+async function select(options: { source: string; heldOut: number; split: Split }, reporter: Reporter) {
   if (options.split === "all") {
-    const source = await openSource(options.source);
+    const source = await openSource(options.source, reporter);
     return { source, records: source.records(), total: undefined };
   }
-  const split = await openSplitSource(options);
+  const split = await openSplitSource(options, reporter);
   const chosen = recordsOf(split, options.split);
   return { source: split.source, records: chosen.records(), total: chosen.count };
 }

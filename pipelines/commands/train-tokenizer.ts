@@ -57,7 +57,7 @@ export const command = defineCommand({
     const directory = artifactPath("tokenizer", options.out);
     await claimOutput(directory, options);
     const config = tokenizerConfig(options.preset, configOverrides(options));
-    const { source, training, heldOut } = await openSplitSource(options);
+    const { source, training, heldOut } = await openSplitSource(options, reporter);
     const { trainTokenizer, publishTokenizer } = await loadTokenizerTraining();
     const running = await runOptions(options, { reporter, signal }, directory);
     const run = await trainTokenizer({

@@ -5,11 +5,12 @@ import type { Dirent, Stats } from "node:fs";
 import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { basename, join, relative, resolve, sep } from "node:path";
 import { badInput } from "../../shared/errors.ts";
+import { sortByCodePoint } from "./class-names.ts";
 import { type ImageRecord, type ImageSource, iterateRecords } from "./source.ts";
 
 const EXTENSION = /\.(jpe?g|png|webp)$/i;
 
-interface FoundFile {
+export interface FoundFile {
   /** Path below the root with "/". */
   readonly key: string;
   /** The same of the file a link points to: a link and its target are one family. */
@@ -26,7 +27,7 @@ interface FoundFile {
 export async function openFolderSource(path: string): Promise<ImageSource> {
   const root = await folderRoot(path);
   const files: FoundFile[] = [];
-  for await (const file of walk(root, root)) files.push(file);
+  for await (const file of findImageFiles(root)) files.push(file);
   if (files.length === 0) {
     throw badInput({
       what: "no image in the folder",
@@ -36,9 +37,9 @@ export async function openFolderSource(path: string): Promise<ImageSource> {
       todo: "Check the path; hidden files and links out of the folder do not count.",
     });
   }
-  const sorted = sortBy(files, (file) => file.key);
+  const sorted = sortByCodePoint(files, (file) => file.key);
   const names = new Set(sorted.map((file) => className(file.key)).filter((name) => name !== undefined));
-  const classes = sortBy([...names], (name) => name);
+  const classes = sortByCodePoint([...names], (name) => name);
   const labels = new Map(classes.map((name, label) => [name, label]));
   const records = sorted.map((file) => folderRecord(file, labels));
   return {
@@ -74,11 +75,12 @@ async function folderRoot(path: string): Promise<string> {
   return realpath(path);
 }
 
-async function* walk(folder: string, root: string): AsyncGenerator<FoundFile> {
+/** Image files below `folder`, a real path, in no particular order. @throws bad-input if a folder cannot be listed. */
+export async function* findImageFiles(folder: string, root = folder): AsyncGenerator<FoundFile, void, undefined> {
   for (const entry of await listFolder(folder)) {
     if (entry.name.startsWith(".")) continue;
     const path = join(folder, entry.name);
-    if (entry.isDirectory()) yield* walk(path, root);
+    if (entry.isDirectory()) yield* findImageFiles(path, root);
     else if (!EXTENSION.test(entry.name)) continue;
     else if (entry.isFile()) yield { key: keyOf(path, root), family: keyOf(path, root), path };
     else if (entry.isSymbolicLink()) {
@@ -112,11 +114,3 @@ async function fileBehindLink(path: string): Promise<string | undefined> {
 }
 
 const keyOf = (path: string, root: string): string => relative(root, path).split(sep).join("/");
-
-/** By code point, which is the order of UTF-8 bytes; `<` on strings compares UTF-16 units and differs beyond the BMP. */
-function sortBy<T>(values: readonly T[], text: (value: T) => string): T[] {
-  return values
-    .map((value) => ({ value, bytes: Buffer.from(text(value)) }))
-    .sort((a, b) => Buffer.compare(a.bytes, b.bytes))
-    .map(({ value }) => value);
-}

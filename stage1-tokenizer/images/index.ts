@@ -6,8 +6,9 @@ export { type Batches, type BatchesOptions, createBatches, type ImageBatch, type
 export type { OnImageFailure } from "./batches.ts";
 export { decodeImage, decodeRecord, type DecodedRecord, MAX_PIXELS } from "./decode.ts";
 export { createEmojiSource } from "./emoji-source.ts";
-export { openFolderSource } from "./folder-source.ts";
 export { listOrder, type RecordOrder, streamOrder, type StreamOrderOptions } from "./order.ts";
+export { findImageFiles, openFolderSource } from "./folder-source.ts";
+export { openLabelledSource } from "./labelled-source.ts";
 export {
   createPreprocessing,
   parsePreprocessing,
@@ -21,4 +22,6 @@ export { listRecords, type RawPixels } from "./source.ts";
 export { DEFAULT_SALT, isHeldOut, splitByFamily, type SplitOptions } from "./split.ts";
 export { streamImages, type StreamOptions } from "./stream.ts";
 export { type RecordSurvey, surveyRecords } from "./survey.ts";
+export { expandShards, findShards } from "./webdataset-shards.ts";
+export { openWebDataset } from "./webdataset-source.ts";
 export { drawSheet, encodePng, type SheetLayout, type Tile, writeSheet } from "./write.ts";

@@ -32,6 +32,8 @@ export interface ImageSource {
   readonly name: string;
   /** Names of the labels 0 … classes.length − 1; empty if nothing is labelled. */
   readonly classes: readonly string[];
+  /** What was passed over at the opening: sentences for the user. */
+  readonly notes?: readonly string[];
   /** All records, in an order that depends on the data alone; each call starts anew. */
   records(): AsyncIterable<ImageRecord>;
 }
