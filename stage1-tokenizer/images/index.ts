@@ -3,9 +3,11 @@
  */
 export { type Batches, type BatchesOptions, createBatches, type ImageBatch, type ImageFailure } from "./batches.ts";
 export type { OnImageFailure } from "./batches.ts";
+export { type CifarKind, openCifar } from "./cifar-source.ts";
 export { decodeImage, decodeRecord, type DecodedRecord, MAX_PIXELS } from "./decode.ts";
 export { createEmojiSource } from "./emoji-source.ts";
 export { openFolderSource } from "./folder-source.ts";
+export { openIdx } from "./idx-source.ts";
 export {
   createPreprocessing,
   parsePreprocessing,
