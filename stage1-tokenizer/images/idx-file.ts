@@ -3,6 +3,7 @@
  * plain file stays on disk; a compressed one is unpacked into memory as a whole, since nothing in it can be found otherwise.
  */
 import { createReadStream } from "node:fs";
+import { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { badInput, TesseraError } from "../../shared/errors.ts";
@@ -50,10 +51,18 @@ async function openPlain(file: RangedFile, expected: IdxExpectation): Promise<Id
 async function unpack(file: RangedFile, expected: IdxExpectation): Promise<IdxFile> {
   const { path } = file;
   const unpacked = new Unpacked(file, expected);
+  const collect = new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      try {
+        unpacked.add(chunk);
+        done();
+      } catch (error) {
+        done(error instanceof Error ? error : new Error(String(error)));
+      }
+    },
+  });
   try {
-    await pipeline(createReadStream(path), createGunzip(), async (chunks: AsyncIterable<Buffer>) => {
-      for await (const chunk of chunks) unpacked.add(chunk);
-    });
+    await pipeline(createReadStream(path), createGunzip(), collect);
   } catch (cause) {
     if (cause instanceof TesseraError) throw cause;
     const reason = cause instanceof Error ? cause.message : String(cause);
