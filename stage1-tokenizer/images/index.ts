@@ -8,6 +8,7 @@ export { decodeImage, decodeRecord, type DecodedRecord, MAX_PIXELS } from "./dec
 export { createEmojiSource } from "./emoji-source.ts";
 export { openFolderSource } from "./folder-source.ts";
 export { openIdx } from "./idx-source.ts";
+export { openParquet } from "./parquet-source.ts";
 export {
   createPreprocessing,
   parsePreprocessing,
