@@ -125,13 +125,14 @@ async function readMagic(file: RangedFile): Promise<[head: string, tail: string]
 
 function asBadInput(cause: unknown, where: string): TesseraError {
   if (cause instanceof TesseraError) return cause;
-  const reason =
-    cause instanceof z.ZodError
-      ? cause.issues.map(({ path, message }) => `${path.map(String).join(".")}: ${message}`)[0]
-      : cause instanceof Error
-        ? cause.message
-        : String(cause);
-  return badInput({ what: `footer of the Parquet file cannot be read: ${reason ?? "no reason given"}`, where, cause });
+  return badInput({ what: `footer of the Parquet file cannot be read: ${reasonOf(cause)}`, where, cause });
+}
+
+function reasonOf(cause: unknown): string {
+  const issue = cause instanceof z.ZodError ? cause.issues[0] : undefined;
+  if (issue !== undefined) return `${issue.path.map(String).join(".")}: ${issue.message}`;
+  // The library follows what is not there: its words would say nothing.
+  return cause instanceof Error && !(cause instanceof TypeError) ? cause.message : "it is damaged";
 }
 
 function checkRows({ num_rows, row_groups }: Footer, where: string): void {
