@@ -4,11 +4,14 @@
 export { augment, type Augmentation, type BatchShape } from "./augment.ts";
 export { type Batches, type BatchesOptions, createBatches, type ImageBatch, type ImageFailure } from "./batches.ts";
 export type { OnImageFailure } from "./batches.ts";
+export { type CifarKind, openCifar } from "./cifar-source.ts";
 export { decodeImage, decodeRecord, type DecodedRecord, MAX_PIXELS } from "./decode.ts";
 export { createEmojiSource } from "./emoji-source.ts";
 export { listOrder, type RecordOrder, streamOrder, type StreamOrderOptions } from "./order.ts";
 export { findImageFiles, openFolderSource } from "./folder-source.ts";
 export { openLabelledSource } from "./labelled-source.ts";
+export { openIdx } from "./idx-source.ts";
+export { openParquet } from "./parquet-source.ts";
 export {
   createPreprocessing,
   parsePreprocessing,

@@ -3,6 +3,7 @@ import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openSource, openSplitSource } from "../../pipelines/sources.ts";
+import { listRecords } from "../../stage1-tokenizer/images/index.ts";
 import { createReporter } from "../../shared/train/reporter.ts";
 import { BAD_INPUT, plain, USAGE } from "../stage1-tokenizer/images/fixtures.ts";
 import { archive, file } from "../stage1-tokenizer/images/tar-writer.ts";
