@@ -1,6 +1,6 @@
 /** Which images: the word a user gives after `--source`, and the split into training and held-out families. */
 import type { Stats } from "node:fs";
-import { realpath, stat } from "node:fs/promises";
+import { readdir, realpath, stat } from "node:fs/promises";
 import { z } from "zod";
 
 import { type TesseraError, usageError } from "../shared/errors.ts";
@@ -9,9 +9,11 @@ import {
   createEmojiSource,
   expandShards,
   findImageFiles,
-  findShards,
+  openCifar,
   openFolderSource,
+  openIdx,
   openLabelledSource,
+  openParquet,
   openWebDataset,
   splitSource,
   type ImageRecord,
@@ -24,20 +26,39 @@ interface Kind {
   readonly open: (location: string) => Promise<ImageSource>;
   /** Locations that are of this kind without saying so. */
   readonly names?: RegExp;
+  /** Files in a folder that make the folder one of this kind. */
+  readonly holds?: RegExp;
 }
+
+const IDX_IMAGES = /idx3-ubyte(\.gz)?$/i;
 
 /** What may stand before the colon of `--source kind:location`. */
 const KINDS: ReadonlyMap<string, Kind> = new Map<string, Kind>([
   ["folder", { open: openFolderSource }],
   ["labels", { open: openLabelledSource, names: /\.(csv|tsv|jsonl|ndjson)$/i }],
-  ["webdataset", { open: async (shards) => openWebDataset(await expandShards(shards)), names: /\.tar$|\{.*\}/i }],
+  [
+    "webdataset",
+    {
+      open: async (shards) => openWebDataset(await expandShards(shards)),
+      names: /\.tar$|\{.*\}/i,
+      holds: /^[^.].*\.tar$/i,
+    },
+  ],
+  ["cifar10", { open: (path) => openCifar(path, "cifar10"), names: /_batch(_\d)?\.bin$/, holds: /_batch(_\d)?\.bin$/ }],
+  [
+    "cifar100",
+    { open: (path) => openCifar(path, "cifar100"), names: /\b(train|test)\.bin$/, holds: /^(train|test)\.bin$/ },
+  ],
+  ["mnist", { open: openIdx, names: IDX_IMAGES, holds: IDX_IMAGES }],
+  ["parquet", { open: openParquet, names: /\.parquet$/i, holds: /\.parquet$/i }],
 ]);
 
 export const sourceOptions = {
   source: option(z.string().min(1), {
     describe:
       '"emoji" (the embedded set); a folder of images, class = sub-folder; a .csv, .tsv or .jsonl list of images; ' +
-      `.tar shards (WebDataset), "train-{000..009}.tar". A kind may stand before it: ${[...KINDS.keys()].map((kind) => `${kind}:`).join(", ")}`,
+      '.tar shards (WebDataset), "train-{000..009}.tar"; CIFAR in binary; MNIST as IDX, also .gz; Parquet. ' +
+      `A kind may stand before it: ${[...KINDS.keys()].map((kind) => `${kind}:`).join(", ")}`,
   }),
   heldOut: option(z.number().min(0).lt(1).default(0.05), {
     describe: "Share of image families that training never sees",
@@ -66,19 +87,28 @@ async function openLocation(word: string): Promise<ImageSource> {
   return (kind?.open ?? openFolderSource)(word);
 }
 
-/** A folder of shards or of images. @throws usage if it is both. */
+/** A folder of one kind of files. @throws usage if its files are of several. */
 async function openDirectory(path: string): Promise<ImageSource> {
-  const shards = await findShards(path);
-  if (shards.length === 0) return openFolderSource(path);
-  for await (const { key } of findImageFiles(await realpath(path))) {
-    throw usageError({
-      what: "folder holds archives and images",
-      where: `--source ${path}`,
-      got: `*.tar and ${key}`,
-      todo: `Say which are meant: webdataset:${path} or folder:${path}`,
-    });
-  }
-  return openWebDataset(shards);
+  const names = await readdir(path).catch(() => []); // openFolderSource says why
+  const found = [...KINDS].flatMap(([name, { open, holds }]) => {
+    const file = names.find((candidate) => holds?.test(candidate) === true);
+    return file === undefined ? [] : [{ name, open, file }];
+  });
+  const [first, second] = found;
+  if (first === undefined) return openFolderSource(path);
+  if (second !== undefined) throw ambiguous(path, [first, second]);
+  for await (const { key } of findImageFiles(await realpath(path)))
+    throw ambiguous(path, [first, { name: "folder", file: key }]);
+  return first.open(path);
+}
+
+function ambiguous(path: string, kinds: readonly { name: string; file: string }[]): TesseraError {
+  return usageError({
+    what: "folder holds files of several kinds",
+    where: `--source ${path}`,
+    got: kinds.map(({ file }) => file).join(" and "),
+    todo: `Say which are meant: ${kinds.map(({ name }) => `${name}:${path}`).join(" or ")}`,
+  });
 }
 
 async function statIfThere(path: string): Promise<Stats | undefined> {

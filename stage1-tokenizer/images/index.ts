@@ -4,14 +4,14 @@
 export { augment, type Augmentation, type BatchShape } from "./augment.ts";
 export { type Batches, type BatchesOptions, createBatches, type ImageBatch, type ImageFailure } from "./batches.ts";
 export type { OnImageFailure } from "./batches.ts";
-export { type CifarKind, openCifar } from "./cifar-source.ts";
+export { type CifarKind, openCifar } from "./sources/cifar-source.ts";
 export { decodeImage, decodeRecord, type DecodedRecord, MAX_PIXELS } from "./decode.ts";
-export { createEmojiSource } from "./emoji-source.ts";
+export { createEmojiSource } from "./sources/emoji-source.ts";
 export { listOrder, type RecordOrder, streamOrder, type StreamOrderOptions } from "./order.ts";
-export { findImageFiles, openFolderSource } from "./folder-source.ts";
-export { openLabelledSource } from "./labelled-source.ts";
-export { openIdx } from "./idx-source.ts";
-export { openParquet } from "./parquet-source.ts";
+export { findImageFiles, openFolderSource } from "./sources/folder-source.ts";
+export { openLabelledSource } from "./sources/labelled-source.ts";
+export { openIdx } from "./sources/idx-source.ts";
+export { openParquet } from "./sources/parquet-source.ts";
 export {
   createPreprocessing,
   parsePreprocessing,
@@ -25,6 +25,6 @@ export { listRecords, type RawPixels } from "./source.ts";
 export { DEFAULT_SALT, isHeldOut, splitByFamily, type SplitOptions } from "./split.ts";
 export { streamImages, type StreamOptions } from "./stream.ts";
 export { type RecordSurvey, surveyRecords } from "./survey.ts";
-export { expandShards, findShards } from "./webdataset-shards.ts";
-export { openWebDataset } from "./webdataset-source.ts";
+export { expandShards } from "./sources/webdataset-shards.ts";
+export { openWebDataset } from "./sources/webdataset-source.ts";
 export { drawSheet, encodePng, type SheetLayout, type Tile, writeSheet } from "./write.ts";

@@ -6,7 +6,7 @@ import { openSource, openSplitSource } from "../../pipelines/sources.ts";
 import { listRecords } from "../../stage1-tokenizer/images/index.ts";
 import { createReporter } from "../../shared/train/reporter.ts";
 import { BAD_INPUT, plain, USAGE } from "../stage1-tokenizer/images/fixtures.ts";
-import { archive, file } from "../stage1-tokenizer/images/tar-writer.ts";
+import { archive, file } from "../stage1-tokenizer/images/sources/tar-writer.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
 
 const temporary = useTemporaryDirectory();

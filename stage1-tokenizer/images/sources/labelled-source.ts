@@ -3,11 +3,11 @@
  */
 import { readFile, realpath, stat } from "node:fs/promises";
 import { basename, dirname, posix, relative, sep, win32 } from "node:path";
-import { badInput, type TesseraError } from "../../shared/errors.ts";
+import { badInput, type TesseraError } from "../../../shared/errors.ts";
 import { findImageFiles, type FoundFile } from "./folder-source.ts";
 import { lineOf, type ListedImage, readLabelFile } from "./label-file.ts";
 import { orderClasses } from "./class-names.ts";
-import { type ImageRecord, type ImageSource, iterateRecords } from "./source.ts";
+import { type ImageRecord, type ImageSource, iterateRecords } from "../source.ts";
 
 /** Names of files that a message spells out. */
 const MOST_NAMED = 5;

@@ -5,10 +5,10 @@
 import type { Stats } from "node:fs";
 import { open, stat, type FileHandle } from "node:fs/promises";
 import { basename } from "node:path";
-import { badInput, type TesseraError } from "../../shared/errors.ts";
+import { badInput, type TesseraError } from "../../../shared/errors.ts";
 import { createKeyHashes } from "./key-hashes.ts";
 import { orderClasses } from "./class-names.ts";
-import type { ImageRecord, ImageSource } from "./source.ts";
+import type { ImageRecord, ImageSource } from "../source.ts";
 import { readTarMember } from "./tar.ts";
 import { listSamples, readLabel, type Sample } from "./webdataset-samples.ts";
 

@@ -3,12 +3,17 @@ import { join } from "node:path";
 import fc from "fast-check";
 import type { SchemaElement } from "hyparquet";
 import { describe, expect, test } from "vitest";
-import { createPreprocessing, decodeRecord, listRecords, openParquet } from "../../../stage1-tokenizer/images/index.ts";
-import type { ImageSource } from "../../../stage1-tokenizer/images/index.ts";
-import { testImageSource } from "../../contracts/image-source.ts";
-import { useTemporaryDirectory } from "../../shared/temporary-directory.ts";
+import {
+  createPreprocessing,
+  decodeRecord,
+  listRecords,
+  openParquet,
+} from "../../../../stage1-tokenizer/images/index.ts";
+import type { ImageSource } from "../../../../stage1-tokenizer/images/index.ts";
+import { testImageSource } from "../../../contracts/image-source.ts";
+import { useTemporaryDirectory } from "../../../shared/temporary-directory.ts";
 import { badInputOf, damage, readAll, writeFiles } from "./binary-fixtures.ts";
-import { plain } from "./fixtures.ts";
+import { plain } from "../fixtures.ts";
 import { ARROW, column, huggingFace, type Row, write } from "./parquet-fixtures.ts";
 
 const temporary = useTemporaryDirectory();

@@ -4,7 +4,7 @@
  */
 import type { BigIntStats } from "node:fs";
 import { open, stat, type FileHandle } from "node:fs/promises";
-import { badInput, TesseraError } from "../../shared/errors.ts";
+import { badInput, TesseraError } from "../../../shared/errors.ts";
 
 export interface RangedFile {
   readonly path: string;

@@ -7,9 +7,9 @@ import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { z } from "zod";
-import { failure } from "../../shared/errors.ts";
+import { failure } from "../../../shared/errors.ts";
 import { emojiFamily } from "./emoji-families.ts";
-import type { ImageRecord, ImageSource } from "./source.ts";
+import type { ImageRecord, ImageSource } from "../source.ts";
 
 const require = createRequire(import.meta.url);
 const UnicodeData = z.record(z.string(), z.object({ group: z.string() }));

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { listRecords, openIdx } from "../../../stage1-tokenizer/images/index.ts";
-import { testImageSource } from "../../contracts/image-source.ts";
-import { useTemporaryDirectory } from "../../shared/temporary-directory.ts";
+import { listRecords, openIdx } from "../../../../stage1-tokenizer/images/index.ts";
+import { testImageSource } from "../../../contracts/image-source.ts";
+import { useTemporaryDirectory } from "../../../shared/temporary-directory.ts";
 import { badInputOf, damage, readAll, readPixels, writeFiles } from "./binary-fixtures.ts";
 
 const temporary = useTemporaryDirectory();

@@ -2,9 +2,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { type ImageSource, type RawPixels, listRecords } from "../../../stage1-tokenizer/images/index.ts";
-import { TesseraError } from "../../../shared/errors.ts";
-import { BAD_INPUT } from "./fixtures.ts";
+import { type ImageSource, type RawPixels, listRecords } from "../../../../stage1-tokenizer/images/index.ts";
+import { TesseraError } from "../../../../shared/errors.ts";
+import { BAD_INPUT } from "../fixtures.ts";
 
 /** Writes `files` (name → bytes) to a new folder at `folder`. */
 export function writeFiles(folder: string, files: Readonly<Record<string, Uint8Array | string>>): string {

@@ -2,7 +2,7 @@
 import type { Stats } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { CsvError, parse } from "csv-parse/sync";
-import { badInput, type TesseraError, usageError } from "../../shared/errors.ts";
+import { badInput, type TesseraError, usageError } from "../../../shared/errors.ts";
 
 export interface ListedImage {
   /** Counted from 1; the last one of an entry that has several. */

@@ -1,7 +1,7 @@
 /**
  * Labels of rows as Parquet has them, and the classes they stand for. Knows no file.
  */
-import { badInput } from "../../shared/errors.ts";
+import { badInput } from "../../../shared/errors.ts";
 import type { LabelColumn } from "./parquet-file.ts";
 import type { CompactClasses } from "./numbered-rows.ts";
 

@@ -2,9 +2,9 @@ import { appendFileSync, renameSync, rmSync, utimesSync, writeFileSync } from "n
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { listRecords, openCifar } from "../../../stage1-tokenizer/images/index.ts";
-import { testImageSource } from "../../contracts/image-source.ts";
-import { useTemporaryDirectory } from "../../shared/temporary-directory.ts";
+import { listRecords, openCifar } from "../../../../stage1-tokenizer/images/index.ts";
+import { testImageSource } from "../../../contracts/image-source.ts";
+import { useTemporaryDirectory } from "../../../shared/temporary-directory.ts";
 import { badInputOf, readAll, readPixels, writeFiles } from "./binary-fixtures.ts";
 
 const temporary = useTemporaryDirectory();

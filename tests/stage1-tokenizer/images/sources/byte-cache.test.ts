@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { createByteCache } from "../../../stage1-tokenizer/images/byte-cache.ts";
+import { createByteCache } from "../../../../stage1-tokenizer/images/sources/byte-cache.ts";
 
 /** A cache of texts of 10 bytes in all, and what was loaded, in order. */
 function cacheOfTen() {

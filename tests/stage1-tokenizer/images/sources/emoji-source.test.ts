@@ -6,9 +6,9 @@ import {
   isHeldOut,
   listRecords,
   splitByFamily,
-} from "../../../stage1-tokenizer/images/index.ts";
-import { emojiFamily } from "../../../stage1-tokenizer/images/emoji-families.ts";
-import { testImageSource } from "../../contracts/image-source.ts";
+} from "../../../../stage1-tokenizer/images/index.ts";
+import { emojiFamily } from "../../../../stage1-tokenizer/images/sources/emoji-families.ts";
+import { testImageSource } from "../../../contracts/image-source.ts";
 
 testImageSource({ name: "emoji", count: 3720, create: () => Promise.resolve(createEmojiSource()) });
 

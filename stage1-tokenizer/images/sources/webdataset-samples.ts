@@ -4,8 +4,8 @@
  */
 import type { FileHandle } from "node:fs/promises";
 import { z } from "zod";
-import { parseConfig } from "../../shared/config.ts";
-import { badInput, type TesseraError } from "../../shared/errors.ts";
+import { parseConfig } from "../../../shared/config.ts";
+import { badInput, type TesseraError } from "../../../shared/errors.ts";
 import { listTarMembers, placeIn, readTarMember, type TarMember } from "./tar.ts";
 
 export interface Sample {

@@ -1,7 +1,7 @@
 /**
  * Keeps what was loaded last, up to a number of bytes. Knows nothing of what it keeps.
  */
-import { createLimiter } from "./limiter.ts";
+import { createLimiter } from "../limiter.ts";
 
 export interface ByteCache<T> {
   /** What `load` gave for this key, or gives now. Who asks for a key that is being loaded waits for the same load. */

@@ -4,10 +4,10 @@ import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { TesseraError } from "../../../shared/errors.ts";
-import { listTarMembers, readTarMember, type TarMember } from "../../../stage1-tokenizer/images/tar.ts";
-import { useTemporaryDirectory } from "../../shared/temporary-directory.ts";
-import { BAD_INPUT } from "./fixtures.ts";
+import { TesseraError } from "../../../../shared/errors.ts";
+import { listTarMembers, readTarMember, type TarMember } from "../../../../stage1-tokenizer/images/sources/tar.ts";
+import { useTemporaryDirectory } from "../../../shared/temporary-directory.ts";
+import { BAD_INPUT } from "../fixtures.ts";
 import { archive, file, header, longName, member, pax, seal } from "./tar-writer.ts";
 
 const temporary = useTemporaryDirectory();

@@ -2,7 +2,7 @@
  * The 512-byte headers of tar archives (ustar, pax, GNU, V7) and pax records, as pure functions of their bytes. Knows no file and no
  * order of headers. Every refusal says where in the archive it is.
  */
-import { badInput, type TesseraError } from "../../shared/errors.ts";
+import { badInput, type TesseraError } from "../../../shared/errors.ts";
 
 export const BLOCK = 512;
 

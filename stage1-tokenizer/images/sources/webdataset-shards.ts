@@ -2,7 +2,7 @@
 import type { Dirent, Stats } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { badInput, usageError } from "../../shared/errors.ts";
+import { badInput, usageError } from "../../../shared/errors.ts";
 import { sortByCodePoint } from "./class-names.ts";
 
 const SHARD = /^[^.].*\.tar$/i;
@@ -31,7 +31,7 @@ export async function expandShards(pattern: string): Promise<string[]> {
 }
 
 /** The archives directly in a folder, by code point; hidden ones are not meant. @throws bad-input if it cannot be listed. */
-export async function findShards(folder: string): Promise<string[]> {
+async function findShards(folder: string): Promise<string[]> {
   let entries: Dirent[];
   try {
     entries = await readdir(folder, { withFileTypes: true });

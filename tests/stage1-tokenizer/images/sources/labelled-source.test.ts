@@ -2,11 +2,11 @@ import { mkdir, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { TesseraError } from "../../../shared/errors.ts";
-import { listRecords, openLabelledSource } from "../../../stage1-tokenizer/images/index.ts";
-import { testImageSource } from "../../contracts/image-source.ts";
-import { useTemporaryDirectory } from "../../shared/temporary-directory.ts";
-import { BAD_INPUT, plain, USAGE } from "./fixtures.ts";
+import { TesseraError } from "../../../../shared/errors.ts";
+import { listRecords, openLabelledSource } from "../../../../stage1-tokenizer/images/index.ts";
+import { testImageSource } from "../../../contracts/image-source.ts";
+import { useTemporaryDirectory } from "../../../shared/temporary-directory.ts";
+import { BAD_INPUT, plain, USAGE } from "../fixtures.ts";
 
 const temporary = useTemporaryDirectory();
 const png = await plain([200, 30, 60]).png().toBuffer();

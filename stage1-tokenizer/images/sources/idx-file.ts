@@ -6,7 +6,7 @@ import { createReadStream } from "node:fs";
 import { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
-import { badInput, TesseraError } from "../../shared/errors.ts";
+import { badInput, TesseraError } from "../../../shared/errors.ts";
 import { openRangedFile, type RangedFile } from "./ranged-file.ts";
 
 /** Larger data must be plain: MNIST has 47 MB, the largest part of EMNIST 547. */

@@ -1,9 +1,9 @@
 import { mkdir, rename, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { listRecords, openFolderSource } from "../../../stage1-tokenizer/images/index.ts";
-import { testImageSource } from "../../contracts/image-source.ts";
-import { BAD_INPUT, plain, withFolder } from "./fixtures.ts";
+import { listRecords, openFolderSource } from "../../../../stage1-tokenizer/images/index.ts";
+import { testImageSource } from "../../../contracts/image-source.ts";
+import { BAD_INPUT, plain, withFolder } from "../fixtures.ts";
 
 const png = await plain([200, 30, 60]).png().toBuffer();
 const jpeg = await plain([20, 130, 60]).jpeg().toBuffer();

@@ -4,10 +4,10 @@
  */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { badInput } from "../../shared/errors.ts";
+import { badInput } from "../../../shared/errors.ts";
 import { compactClasses, rowKey } from "./numbered-rows.ts";
 import { openRangedFile, type RangedFile } from "./ranged-file.ts";
-import type { ImageSource, RawPixels } from "./source.ts";
+import type { ImageSource, RawPixels } from "../source.ts";
 
 export type CifarKind = "cifar10" | "cifar100";
 

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { createKeyHashes } from "../../../stage1-tokenizer/images/key-hashes.ts";
-import { orderClasses, sortByCodePoint } from "../../../stage1-tokenizer/images/class-names.ts";
+import { createKeyHashes } from "../../../../stage1-tokenizer/images/sources/key-hashes.ts";
+import { orderClasses, sortByCodePoint } from "../../../../stage1-tokenizer/images/sources/class-names.ts";
 
 test("code points, not UTF-16 units, decide", () => {
   const names = ["\u{1f600}", "\uff5e", "z", "Z", ""];

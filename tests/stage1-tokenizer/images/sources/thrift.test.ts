@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { numberField, readThrift, structField } from "../../../stage1-tokenizer/images/thrift.ts";
+import { numberField, readThrift, structField } from "../../../../stage1-tokenizer/images/sources/thrift.ts";
 
 test("numbers, bytes, lists and structures by their field, and where it ends", () => {
   const bytes = Uint8Array.of(

@@ -5,7 +5,7 @@
 import { basename } from "node:path";
 import { type FileMetaData, parquetMetadata, parquetSchema, type SchemaElement, type SchemaTree } from "hyparquet";
 import { z } from "zod";
-import { badInput, TesseraError } from "../../shared/errors.ts";
+import { badInput, TesseraError } from "../../../shared/errors.ts";
 import type { ParquetChunk, ParquetColumn } from "./parquet-column.ts";
 import { openRangedFile, type RangedFile } from "./ranged-file.ts";
 import { readThrift } from "./thrift.ts";

@@ -5,10 +5,10 @@
  */
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { badInput } from "../../shared/errors.ts";
+import { badInput } from "../../../shared/errors.ts";
 import { type IdxFile, openIdxFile } from "./idx-file.ts";
 import { compactClasses, rowKey } from "./numbered-rows.ts";
-import type { ImageSource, RawPixels } from "./source.ts";
+import type { ImageSource, RawPixels } from "../source.ts";
 
 const MAX_SIDE = 8192;
 /** "train-images-idx3-ubyte", "t10k-images.idx3-ubyte.gz" */

@@ -3,7 +3,7 @@
  * content: names are only keys here, and one that would leave a folder is refused all the same.
  */
 import type { FileHandle } from "node:fs/promises";
-import { badInput, type TesseraError } from "../../shared/errors.ts";
+import { badInput, type TesseraError } from "../../../shared/errors.ts";
 import { BLOCK, otherFormat, parsePax, parsePaxSize, parseTarHeader, text } from "./tar-header.ts";
 import type { PaxRecords, TarHeader } from "./tar-header.ts";
 

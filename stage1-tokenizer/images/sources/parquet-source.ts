@@ -5,12 +5,12 @@
  */
 import { readdir, stat } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { badInput, TesseraError } from "../../shared/errors.ts";
+import { badInput, TesseraError } from "../../../shared/errors.ts";
 import { createByteCache } from "./byte-cache.ts";
 import { rowKey } from "./numbered-rows.ts";
 import type { ParquetFile } from "./parquet-file.ts";
 import { byCodePoint, classesOf, type Label, type LabelClasses, toLabel } from "./parquet-labels.ts";
-import type { ImageRecord, ImageSource } from "./source.ts";
+import type { ImageRecord, ImageSource } from "../source.ts";
 
 /** Bytes of row groups kept; a single larger one is kept alone. */
 const CACHE_BYTES = 2 ** 28;

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { checkValues, countPresent } from "../../../stage1-tokenizer/images/parquet-encodings.ts";
+import { checkValues, countPresent } from "../../../../stage1-tokenizer/images/sources/parquet-encodings.ts";
 
 /** Little-endian groups of seven bits. */
 function varint(value: number): number[] {

@@ -4,9 +4,9 @@
 import type { Dirent, Stats } from "node:fs";
 import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { basename, join, relative, resolve, sep } from "node:path";
-import { badInput } from "../../shared/errors.ts";
+import { badInput } from "../../../shared/errors.ts";
 import { sortByCodePoint } from "./class-names.ts";
-import { type ImageRecord, type ImageSource, iterateRecords } from "./source.ts";
+import { type ImageRecord, type ImageSource, iterateRecords } from "../source.ts";
 
 const EXTENSION = /\.(jpe?g|png|webp)$/i;
 

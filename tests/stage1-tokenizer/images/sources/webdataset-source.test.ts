@@ -3,17 +3,17 @@ import { join } from "node:path";
 import { deflateSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { TesseraError } from "../../../shared/errors.ts";
+import { TesseraError } from "../../../../shared/errors.ts";
 import {
   createPreprocessing,
   decodeRecord,
   expandShards,
   listRecords,
   openWebDataset,
-} from "../../../stage1-tokenizer/images/index.ts";
-import { testImageSource } from "../../contracts/image-source.ts";
-import { useTemporaryDirectory } from "../../shared/temporary-directory.ts";
-import { BAD_INPUT, plain, USAGE } from "./fixtures.ts";
+} from "../../../../stage1-tokenizer/images/index.ts";
+import { testImageSource } from "../../../contracts/image-source.ts";
+import { useTemporaryDirectory } from "../../../shared/temporary-directory.ts";
+import { BAD_INPUT, plain, USAGE } from "../fixtures.ts";
 import { archive, file, header, member } from "./tar-writer.ts";
 
 const temporary = useTemporaryDirectory();
