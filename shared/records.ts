@@ -20,3 +20,10 @@ export function stripPrefix<T>(record: Readonly<Record<string, T>>, start: strin
 
 /** Number of elements of a shape; 1 for a scalar. */
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((size, dim) => size * dim, 1);
+
+/** The entries that are finite numbers: JSON has no others. */
+export function finiteEntries(record: Readonly<Record<string, number | undefined>>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(record).filter((entry): entry is [string, number] => Number.isFinite(entry[1])),
+  );
+}

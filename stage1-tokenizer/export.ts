@@ -7,6 +7,7 @@ import type { Arrays, PureFunction, Signature, Tensors } from "../shared/engine/
 import { exportFunction, type ExportOptions } from "../shared/engine/export.ts";
 import { fingerprintTokenizer } from "../shared/fingerprint.ts";
 import { entryOf } from "../shared/nn/state.ts";
+import { finiteEntries } from "../shared/records.ts";
 import { encodeState } from "../shared/train/checkpoint.ts";
 import { createContinuous } from "./bottleneck/create-bottleneck.ts";
 import { gridOf, makesTokens, type TokenizerConfig } from "./config.ts";
@@ -47,7 +48,10 @@ export async function publishTokenizer(trained: TrainedTokenizer, options: Publi
     config,
     preprocessing,
     fingerprint,
-    provenance: createProvenance({ ...options.provenance, metrics: { ...figures, ...options.provenance?.metrics } }),
+    provenance: createProvenance({
+      ...options.provenance,
+      metrics: finiteEntries({ ...figures, ...options.provenance?.metrics }),
+    }),
     overwrite: options.overwrite ?? false,
     files: {
       "encoder.onnx": encoder,

@@ -25,7 +25,10 @@ export interface LoopOptions {
   readonly firstStep: number;
   /** One past the last step: steps `firstStep` … `steps − 1` are run. */
   readonly steps: number;
-  /** Runs whenever the number of finished steps is a multiple of `every`, and at the end. */
+  /**
+   * Runs whenever the number of finished steps is a multiple of `every`, and at the end. A run continued at such a moment begins with it,
+   * since whatever stopped the one before may have left it out.
+   */
   readonly evaluate?: { readonly every: number; readonly run: (state: Arrays, step: number) => Promise<Metrics> };
   /** Saves at the same moments and after an interruption; `step` is the number of finished steps, the next `firstStep`. */
   readonly checkpoint?: { readonly every: number; readonly save: (step: number, state: Arrays) => Promise<void> };
@@ -68,6 +71,7 @@ export async function runLoop(options: LoopOptions): Promise<LoopResult> {
     ...(options.unitsPerStep !== undefined && { unitsPerStep: options.unitsPerStep }),
   });
   try {
+    if (!isAborted(signal) && firstStep > 0 && firstStep < steps) await duties.evaluateIfDue(firstStep);
     while (next !== undefined && !isAborted(signal)) {
       const batch = await next;
       next = prepare(options, step + 1);
@@ -114,7 +118,9 @@ function createDuties({ trainer, evaluate, checkpoint, reporter, label }: LoopOp
     savedAt: () => savedAt,
     async evaluate(step: number): Promise<void> {
       if (evaluate === undefined || evaluatedAt === step) return;
-      evaluation = await evaluate.run(await stateAt(step), step);
+      const state = await stateAt(step);
+      checkState(state, { label, step, savedAt });
+      evaluation = await evaluate.run(state, step);
       evaluatedAt = step;
       const figures = Object.entries(evaluation).map(([name, value]) => `${name} ${Number(value.toPrecision(5))}`);
       reporter.note(`${label}: after step ${step}: ${figures.join(", ")}`);
@@ -126,8 +132,11 @@ function createDuties({ trainer, evaluate, checkpoint, reporter, label }: LoopOp
       await checkpoint.save(step, state);
       savedAt = step;
     },
-    async due(step: number): Promise<void> {
+    async evaluateIfDue(step: number): Promise<void> {
       if (evaluate !== undefined && step % evaluate.every === 0) await duties.evaluate(step);
+    },
+    async due(step: number): Promise<void> {
+      await duties.evaluateIfDue(step);
       if (checkpoint !== undefined && step % checkpoint.every === 0) await duties.save(step);
       snapshot = undefined;
     },
@@ -161,14 +170,14 @@ function checkMetrics(
   });
 }
 
-/** A loss is computed before its update, so a step with a finite loss can still leave a broken state: never save one. */
+/** A loss is computed before its update, so a step with a finite loss can still leave a broken state: never keep one. */
 function checkState(state: Arrays, at: { label: string; step: number; savedAt: number | undefined }): void {
   for (const [name, values] of Object.entries(state)) {
     if (!(values instanceof Float32Array)) continue;
     const index = values.findIndex((value) => !Number.isFinite(value));
     if (index < 0) continue;
     throw numericalError({
-      what: `${name}[${index}] is not finite, so this state is not saved`,
+      what: `${name}[${index}] is not finite, so this state is neither measured nor saved`,
       where: `${at.label}, after ${at.step} steps`,
       got: String(values[index]),
       todo: advice(at.savedAt),

@@ -8,6 +8,7 @@ import { z } from "zod";
 
 import type { Arrays, Engine, Signature, Trainer } from "../engine/engine.ts";
 import type { InitialState } from "../nn/state.ts";
+import { finiteEntries } from "../records.ts";
 import { secondsPerStep } from "./calibrate.ts";
 import { loadCheckpoint, saveCheckpoint } from "./checkpoint.ts";
 import type { Batch, LoopOptions, Metrics } from "./loop.ts";
@@ -139,13 +140,18 @@ export async function keepRun(
   let best = folder === undefined || firstStep === 0 ? undefined : await loadBest(folder, run);
   const save = (path: string, step: number, state: Arrays, metadata: object): Promise<void> =>
     saveCheckpoint(path, { step, state, spec, configFingerprint, metadata: { steps, ...metadata } });
+  /** Whatever is no number is worst. */
+  const scoreOf = (heldOut: Metrics): number => {
+    const score = evaluation?.score(heldOut) ?? NaN;
+    return Number.isNaN(score) ? Infinity : score;
+  };
   const evaluate = async (state: Arrays, step: number): Promise<Metrics> => {
     const heldOut = (await evaluation?.run(state, step)) ?? {};
     log?.heldOut(step, heldOut);
-    const score = evaluation?.score(heldOut) ?? NaN;
-    if (best !== undefined && (evaluation?.score(best.heldOut) ?? NaN) <= score) return heldOut;
+    if (best !== undefined && scoreOf(best.heldOut) <= scoreOf(heldOut)) return heldOut;
     best = { step, values: state, heldOut };
-    if (folder !== undefined) await save(bestCheckpoint(folder.directory), step, state, { heldOut });
+    const figures = { heldOut: finiteEntries(heldOut) };
+    if (folder !== undefined) await save(bestCheckpoint(folder.directory), step, state, figures);
     return heldOut;
   };
   return {

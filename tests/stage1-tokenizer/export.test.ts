@@ -123,6 +123,14 @@ test("the averaged weights are what is published, under the weights' names", asy
   expect(values["weight/encoder.toCode.bias"]).toEqual(changed.state.values["ema/encoder.toCode.bias"]);
 });
 
+test("figures that JSON has no number for are left out of the manifest: a perfect reconstruction is published", async () => {
+  const directory = temporary("tokenizer");
+  const trained = { ...untrained(tinyConfig({})), figures: { psnr: Infinity, nmse: NaN, mse: 0 } };
+  await publishTokenizer(trained, { directory });
+  expect((await openArtifact(directory)).manifest.provenance.metrics).toEqual({ mse: 0 });
+  expect(readFileSync(join(directory, "README.md"), "utf8")).toContain("psnr Infinity");
+});
+
 test("an existing folder is replaced only on demand (2)", async () => {
   const directory = await publishUntrained(tinyConfig({}), temporary("tokenizer"));
   const before = readFileSync(join(directory, "encoder.onnx"));

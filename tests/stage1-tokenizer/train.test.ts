@@ -1,14 +1,21 @@
 /** Whole training runs at a tiny size: resuming, what stops them, and that what is published is what was trained. */
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 
+import { openArtifact } from "../../shared/artifact.ts";
 import { createOnnxEngine } from "../../shared/engine/onnx-engine.ts";
 import type { Arrays } from "../../shared/engine/engine.ts";
 import { decodeModel } from "../../shared/onnx/read.ts";
 import { checkModel } from "../../shared/onnx/check.ts";
 import { Rng } from "../../shared/rng.ts";
+import { decodeState } from "../../shared/train/checkpoint.ts";
+import type { Metrics } from "../../shared/train/loop.ts";
 import { silentReporter } from "../../shared/train/reporter.ts";
-import { exportGraphs } from "../../stage1-tokenizer/export.ts";
-import { recordSet, type ImageRecord } from "../../stage1-tokenizer/images/index.ts";
+import { BOTTLENECKS, makesTokens } from "../../stage1-tokenizer/config.ts";
+import { scoreOf } from "../../stage1-tokenizer/evaluate.ts";
+import { exportGraphs, publishTokenizer } from "../../stage1-tokenizer/export.ts";
+import { type ImageRecord, iterateRecords, recordSet, splitSource } from "../../stage1-tokenizer/images/index.ts";
 import { evaluationState } from "../../stage1-tokenizer/model/tokenize.ts";
 import { trainTokenizer, type TokenizerRun, type TrainTokenizerOptions } from "../../stage1-tokenizer/train.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
@@ -49,10 +56,15 @@ function stopAfter(steps: number): Pick<TrainTokenizerOptions, "signal" | "repor
   return { signal: controller.signal, reporter: { ...silentReporter, progress } };
 }
 
+type Finished = Extract<TokenizerRun, { interrupted: false }>;
+async function finished(run: TokenizerRun | Promise<TokenizerRun>): Promise<Finished> {
+  const ended = await run;
+  if (ended.interrupted) throw new Error("The run should have finished.");
+  return ended;
+}
+
 async function weightsOf(run: TokenizerRun | Promise<TokenizerRun>): Promise<Arrays> {
-  const finished = await run;
-  if (finished.interrupted) throw new Error("The run should have finished.");
-  return finished.state.values;
+  return (await finished(run)).state.values;
 }
 
 describe.each(["vq", "vq-ema"] as const)("a %s run", (bottleneck) => {
@@ -131,4 +143,121 @@ it("exports graphs of standard operators with the weights inside and the batch s
   expect(decodeModel(decoder, "decoder").outputs).toMatchObject([
     { name: "image", type: "uint8", shape: ["N", 8, 8, 3] },
   ]);
+});
+
+describe.each(BOTTLENECKS)("a %s run", (bottleneck) => {
+  const config = tinyConfig({ steps: 12, batchSize: 3, bottleneck, ...(bottleneck === "fsq" && { levels: [2, 4] }) });
+
+  it("comes to finite weights, which are published with its figures", async () => {
+    const run = await finished(train({ config }));
+    expect(run.step).toBe(12);
+    expect(Object.values(run.state.values).every((values) => values.every(Number.isFinite))).toBe(true);
+    expect(Object.values(run.figures).every(Number.isFinite)).toBe(true);
+    expect(run.state.values["step"]?.[0]).toBe(12);
+    const directory = temporary("published");
+    const fingerprint = await publishTokenizer(run, { directory });
+    const artifact = await openArtifact(directory, { kind: makesTokens(config) ? "tokenizer" : "autoencoder" });
+    await artifact.verify();
+    expect(artifact.manifest).toMatchObject({ fingerprint, config, provenance: { metrics: run.figures } });
+    const { values } = decodeState(await artifact.read("model.safetensors"), "model.safetensors");
+    expect(values).toEqual(evaluationState(run.state.values));
+  });
+});
+
+const filesOf = (directory: string): Record<string, Buffer> =>
+  Object.fromEntries(readdirSync(directory).map((name) => [name, readFileSync(join(directory, name))]));
+
+/** Stops after each of `stops` and goes on, to the end. */
+async function inPieces(stops: readonly number[], changes: Partial<TrainTokenizerOptions>): Promise<Finished> {
+  for (const stop of stops)
+    expect(await train({ ...changes, ...stopAfter(stop) })).toEqual({ interrupted: true, step: stop });
+  return finished(train(changes));
+}
+
+describe.each(["gumbel", "reinforce", "gaussian"] as const)(
+  "a %s run, which draws noise, on varied images",
+  (bottleneck) => {
+    const augmentation = { augmentFlip: true, augmentCrop: 2 };
+    const config = tinyConfig({ steps: 8, batchSize: 3, bottleneck, ...augmentation });
+
+    it("comes to the same state and files, byte for byte, wherever it was stopped and resumed", async () => {
+      const options = { config, evaluateEvery: 3 };
+      const [whole, broken] = [temporary("whole"), temporary("broken")];
+      const folder = (directory: string) => ({ folder: { directory, every: 3, resume: true } });
+      const expected = await finished(train({ ...options, ...folder(whole) }));
+      const resumed = await inPieces([2, 6], { ...options, ...folder(broken) });
+      expect(resumed.state.values).toEqual(expected.state.values);
+      expect(resumed.figures).toEqual(expected.figures);
+      expect(filesOf(broken)).toEqual(filesOf(whole));
+      expect(Object.keys(filesOf(whole))).toEqual(["best.safetensors", "last.safetensors", "metrics.jsonl"]);
+    });
+
+    it("is another one without the augmentation", async () => {
+      const plain = tinyConfig({ steps: 8, batchSize: 3, bottleneck });
+      expect(await weightsOf(train({ config: plain }))).not.toEqual(await weightsOf(train({ config })));
+    });
+  },
+);
+
+describe("a run on a source that does not fit the shuffle buffer", () => {
+  const all = Array.from({ length: 14 }, (_, i) => record(i));
+  const source = { name: "made-up", classes: [], records: () => iterateRecords(all) };
+
+  it("comes to the same state and files through ten stops", async () => {
+    const { training: set, heldOut: rest } = await splitSource(source, { heldOutFraction: 0.2, salt: "x" });
+    const [count, shuffleBuffer, steps] = [set.count, 4, 24];
+    expect(count).toBeGreaterThan(shuffleBuffer);
+    expect(rest.count).toBeGreaterThan(0);
+    const config = tinyConfig({ steps, batchSize: 3, bottleneck: "vq-ema" }); // six epochs or so
+    const options = { config, training: set, heldOut: rest, shuffleBuffer, evaluateEvery: 7 };
+    const order = Rng.fromSeed(21).permutation(steps - 1);
+    const stops = [...order.subarray(0, 10)].map((stop) => stop + 1).sort((a, b) => a - b);
+    const [whole, broken] = [temporary("whole"), temporary("broken")];
+    const expected = await finished(train({ ...options, folder: { directory: whole, every: 5, resume: true } }));
+    const resumed = await inPieces(stops, { ...options, folder: { directory: broken, every: 5, resume: true } });
+    expect(resumed.state.values).toEqual(expected.state.values);
+    expect(filesOf(broken)).toEqual(filesOf(whole));
+    const other = train({ ...options, shuffleBuffer: 5, folder: { directory: broken, every: 5, resume: true } });
+    await expect(other).rejects.toMatchObject({ code: "mismatch" });
+  });
+});
+
+describe("the state that is kept", () => {
+  const config = tinyConfig({ steps: 12, batchSize: 3, bottleneck: "none", learningRate: 0.1 });
+
+  it("is the best on the held-out images, if asked for, and that is what is published", async () => {
+    const seen = new Map<number, Metrics>();
+    const onEvaluation = (step: number, figures: Metrics): void => void seen.set(step, figures);
+    const options = { config, evaluateEvery: 2, onEvaluation };
+    const last = await finished(train(options));
+    const best = await finished(train({ ...options, keep: "best" }));
+    const scores = [...seen].map(([step, figures]) => [step, scoreOf(figures)] as const);
+    const [lowest] = scores.reduce((low, next) => (next[1] < low[1] ? next : low));
+    expect(scores.map(([step]) => step)).toEqual([2, 4, 6, 8, 10, 12]);
+    expect(lowest).toBeLessThan(12); // or this test shows nothing
+    expect([last.step, best.step]).toEqual([12, lowest]);
+    expect([last.figures, best.figures]).toEqual([seen.get(12), seen.get(lowest)]);
+    expect(best.state.values).toEqual(await weightsOf(train({ config: { ...config, steps: lowest } })));
+
+    const directory = temporary("published");
+    await publishTokenizer(best, { directory });
+    const artifact = await openArtifact(directory);
+    const { values } = decodeState(await artifact.read("model.safetensors"), "model.safetensors");
+    expect(values).toEqual(evaluationState(best.state.values));
+
+    const folder = { directory: temporary("run"), every: 5, resume: true };
+    const resumed = await inPieces([11], { ...options, keep: "best", folder });
+    expect(resumed).toEqual(best);
+  });
+
+  it("can be published where the held-out images are one plain colour: no variance to measure the error by", async () => {
+    const pixels = new Uint8Array(SIDE * SIDE * 3).fill(77);
+    const read: ImageRecord["read"] = () => Promise.resolve({ pixels, height: SIDE, width: SIDE, channels: 3 });
+    const flat = recordSet([{ key: "flat", family: "flat", read }]);
+    const folder = { directory: temporary("run"), every: 5, resume: true };
+    const run = await finished(train({ config, heldOut: flat, keep: "best", evaluateEvery: 4, folder }));
+    expect(run.figures.nmse).toBe(Infinity);
+    expect(run.step).toBe(4);
+    await publishTokenizer(run, { directory: temporary("published") });
+  });
 });

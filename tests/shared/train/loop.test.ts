@@ -151,6 +151,18 @@ describe("evaluation and checkpoints", () => {
     expect(saved).toEqual([]);
   });
 
+  test("a run continued where an evaluation was due begins with it, and one continued elsewhere does not", async () => {
+    const evaluatedFrom = async (firstStep: number): Promise<number[]> => {
+      const at: number[] = [];
+      const run = (_state: Arrays, step: number) => (at.push(step), Promise.resolve({ psnr: 1 }));
+      await runLoop(options({ firstStep, steps: 5, evaluate: { every: 2, run } }));
+      return at;
+    };
+    expect([await evaluatedFrom(0), await evaluatedFrom(1)]).toEqual([[2, 4, 5], [2, 4, 5]]); // prettier-ignore
+    expect([await evaluatedFrom(2), await evaluatedFrom(3)]).toEqual([[2, 4, 5], [4, 5]]); // prettier-ignore
+    expect(await evaluatedFrom(5)).toEqual([5]);
+  });
+
   test("interrupted at any step and resumed, the state is that of the uninterrupted run, bit for bit", async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 12 }), fc.integer({ min: 0, max: 11 }), async (steps, stopAt) => {
