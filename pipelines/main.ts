@@ -23,6 +23,11 @@ export const COMMANDS: readonly CommandListing[] = [
     load: () => import("./commands/train-tokenizer.ts"),
   },
   {
+    name: "compare-bottlenecks",
+    summary: "Train every bottleneck alike; one table, one sheet.",
+    load: () => import("./commands/compare-bottlenecks.ts"),
+  },
+  {
     name: "tokenize",
     summary: "Turn images into token files.",
     load: () => import("./commands/tokenize.ts"),
@@ -46,6 +51,11 @@ export const COMMANDS: readonly CommandListing[] = [
     name: "evaluate-tokenizer",
     summary: "Measure a tokenizer: distortion, rate, codes, Fréchet distance, throughput.",
     load: () => import("./commands/evaluate-tokenizer.ts"),
+  },
+  {
+    name: "latent-sheets",
+    summary: "Draw the latent space of an autoencoder.",
+    load: () => import("./commands/latent-sheets.ts"),
   },
   {
     name: "inspect",

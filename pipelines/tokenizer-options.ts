@@ -16,7 +16,8 @@ export const sizeOptions = {
   codeDimension: option(count, { describe: "Length of a code or latent, D" }),
 };
 
-export const bottleneckOptions = {
+/** Which bottleneck, and what only one of them takes. */
+export const bottleneckChoice = {
   bottleneck: option(z.enum(BOTTLENECKS).optional(), { describe: "What stands between encoder and decoder" }),
   levels: option(
     z
@@ -25,6 +26,9 @@ export const bottleneckOptions = {
       .optional(),
     { describe: "fsq: levels of each channel; their product is K" },
   ),
+};
+
+export const bottleneckOptions = {
   normalizeCodes: option(z.boolean().optional(), { describe: "vq, vq-ema: codes and encoder outputs of length 1" }),
   commitmentWeight: option(share, { describe: "vq, vq-ema: β of the commitment loss" }),
   codebookEmaDecay: option(share, { describe: "vq-ema: γ of the running means" }),
@@ -51,7 +55,7 @@ export const recipeOptions = {
   }),
 };
 
-const FIELDS = [...Object.keys(sizeOptions), ...Object.keys(bottleneckOptions), ...Object.keys(recipeOptions), "steps"];
+const FIELDS = [sizeOptions, bottleneckChoice, bottleneckOptions, recipeOptions].flatMap(Object.keys).concat("steps");
 
 /** Only what was given on the command line: the rest is the preset's. */
 export function configOverrides(

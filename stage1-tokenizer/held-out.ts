@@ -44,13 +44,12 @@ export async function createEvaluator(options: EvaluatorOptions): Promise<Evalua
   async function run(state: Arrays): Promise<ModelFigures> {
     const weights = evaluationState(state);
     const meter = createModelMeter(config);
-    const rng = Rng.fromSeed(0).fork("evaluation");
+    const rng = Rng.fromSeed(0).fork("evaluation"); // one stream, so that an image's draw does not depend on the batch
     const records = options.set.records();
-    let batches = 0;
     for await (const batch of streamImages({ records, preprocessing, batchSize, onFailure: () => undefined })) {
       const full = new Uint8Array(batchSize * imageSize * imageSize * 3); // the last batch is filled up with black
       full.set(batch.images);
-      const outputs = await compiled.run({ ...weights, images: full, ...draws.draw(rng.fork(batches++)) });
+      const outputs = await compiled.run({ ...weights, images: full, ...draws.draw(rng) });
       meter.add(batch.images, cut(outputs, batch.keys.length / batchSize));
     }
     return meter.figures();

@@ -6,6 +6,7 @@ export {
   BOTTLENECKS,
   gridOf,
   makesTokens,
+  parseTokenizerConfig,
   RECONSTRUCTIONS,
   type BottleneckName,
   type TokenizerConfig,
@@ -14,13 +15,19 @@ export { measureTokenizer, type ModelFigures, type Reconstructed, type Tokenizer
 export { type FeatureExtractor, hasTokenizerFeatures, openFeatureExtractor, tokenizerFeatures } from "./features.ts";
 export { createGaussianMeter, frechetDistance } from "./frechet.ts";
 export type { PublishTokenizerOptions, TrainedTokenizer } from "./export.ts";
+export { describeFinding, diagnose, trainingFigures, type Finding, type TrainingFigures } from "./health.ts";
 export * from "./images/index.ts";
 export { TOKENIZER_PRESETS, tokenizerConfig, type TokenizerPreset } from "./presets.ts";
+export { loadAutoencoder, type Autoencoder } from "./autoencoder.ts";
 export { loadTokenizer, type Tokenizer } from "./tokenizer.ts";
 export type { TokenizerRun, TrainTokenizerOptions } from "./train.ts";
 
 /** The training half, loaded on demand. */
 export async function loadTokenizerTraining() {
-  const [{ trainTokenizer }, { publishTokenizer }] = await Promise.all([import("./train.ts"), import("./export.ts")]);
-  return { trainTokenizer, publishTokenizer };
+  const [{ trainTokenizer }, { publishTokenizer }, { estimatorNoise }] = await Promise.all([
+    import("./train.ts"),
+    import("./export.ts"),
+    import("./estimator-noise.ts"),
+  ]);
+  return { trainTokenizer, publishTokenizer, estimatorNoise };
 }

@@ -3,6 +3,7 @@
  * expect.
  */
 import { usageError } from "../shared/errors.ts";
+import { canonicalJson } from "../shared/fingerprint.ts";
 import { presetWarmup } from "../shared/nn/schedule-names.ts";
 import { isVariational, parseTokenizerConfig, type TokenizerConfig } from "./config.ts";
 
@@ -110,6 +111,34 @@ export const TOKENIZER_PRESETS = {
 } as const satisfies Record<string, TokenizerConfig>;
 
 export type TokenizerPreset = keyof typeof TOKENIZER_PRESETS;
+
+/** Where held-out figures usually lie after at least `step` steps of a preset as it stands. */
+export interface Band {
+  readonly step: number;
+  readonly nmse?: readonly [low: number, high: number];
+  readonly perplexity?: readonly [low: number, high: number];
+}
+
+/** Measured on each preset's own images (README, "Figures"); presets that were never trained to the end have none. */
+export const EXPECTED: Readonly<Record<TokenizerPreset, readonly Band[]>> = {
+  emoji64: [{ step: 500, nmse: [0.01, 0.06], perplexity: [100, 400] }],
+  cifar32: [
+    { step: 1_000, nmse: [0.08, 0.105], perplexity: [100, 300] },
+    { step: 2_000, nmse: [0.06, 0.081], perplexity: [200, 450] },
+    { step: 5_000, nmse: [0.05, 0.061], perplexity: [300, 450] },
+    { step: 10_000, nmse: [0.045, 0.056], perplexity: [300, 450] },
+  ],
+  mnist28: [{ step: 2_000, nmse: [0.02, 0.05], perplexity: [40, 128] }],
+  paper128: [],
+  lecture256: [],
+};
+
+/** The preset that `config` is, but for the number of steps; undefined if any other field was changed. */
+export function presetOf(config: TokenizerConfig): TokenizerPreset | undefined {
+  const recipe = (of: TokenizerConfig): string => canonicalJson({ ...of, steps: 0, warmupSteps: 0 });
+  const names = Object.keys(TOKENIZER_PRESETS).filter(isPreset);
+  return names.find((name) => recipe(TOKENIZER_PRESETS[name]) === recipe(config));
+}
 
 /**
  * The preset called `name` with `overrides` on top.

@@ -2,15 +2,13 @@
  * A published tokenizer, ready to use: images to tokens and back. Runs the artefact's graphs; loads no TensorFlow.js and knows nothing
  * of training.
  */
-import { openArtifact, type Artifact } from "../shared/artifact.ts";
-import { badInput, invariant, mismatch } from "../shared/errors.ts";
-import { fingerprintTokenizer } from "../shared/fingerprint.ts";
+import { badInput, mismatch } from "../shared/errors.ts";
 import type { OnnxModel } from "../shared/onnx/model.ts";
-import { decodeModel } from "../shared/onnx/read.ts";
-import { createSession, type OnnxSession, type SessionOptions, type TensorData } from "../shared/onnx/session.ts";
+import type { OnnxSession, SessionOptions } from "../shared/onnx/session.ts";
 import { checkTokens, type TokenGrid, type TokenizerSpec } from "../shared/tokens.ts";
-import { gridOf, parseTokenizerConfig } from "./config.ts";
-import { parsePreprocessing, type Preprocessing } from "./images/index.ts";
+import { gridOf } from "./config.ts";
+import type { Preprocessing } from "./images/index.ts";
+import { chunks, countImages, expectData, openModel, RESTORE, type LazySession } from "./model-artifact.ts";
 
 export interface Tokenizer {
   readonly directory: string;
@@ -30,56 +28,23 @@ export interface Tokenizer {
   dispose(): Promise<void>;
 }
 
-/** Images a run of the graphs takes at most: bounds the memory of a large call. */
-const LARGEST_BATCH = 32;
-
 /**
  * @throws bad-input if the folder is no artefact; mismatch if it is no tokenizer, a file was changed, the fingerprint is not that of
  *   its encoder, or the encoder's sizes are not the manifest's
  */
 export async function loadTokenizer(directory: string, options: SessionOptions = {}): Promise<Tokenizer> {
-  const artifact = await openArtifact(directory, { kind: "tokenizer" });
-  const { manifest } = artifact;
-  const config = parseTokenizerConfig(manifest.config, { where: `${directory}: config`, code: "bad-input" });
-  const preprocessing = parsePreprocessing(manifest.preprocessing, `${directory}: preprocessing`);
-  const encoderBytes = await artifact.read("encoder.onnx");
-  const fingerprint = fingerprintTokenizer(encoderBytes, preprocessing);
-  if (fingerprint !== manifest.fingerprint) {
-    throw mismatch({
-      what: "the manifest's fingerprint is not that of the encoder beside it",
-      where: directory,
-      expected: fingerprint,
-      got: manifest.fingerprint ?? "none",
-      todo: RESTORE,
-    });
-  }
+  const model = await openModel(directory, "tokenizer", options);
+  const { config, fingerprint } = model;
   const spec: TokenizerSpec = {
     fingerprint,
     codebookSize: config.codebookSize,
     grid: gridOf(config),
     imageSize: [config.imageSize, config.imageSize],
   };
-  // Read by us first: the runtime would follow references to other files.
-  checkSizes(decodeModel(encoderBytes, artifact.path("encoder.onnx")), spec, artifact.path("encoder.onnx"));
-  const encoder = await createSession(encoderBytes, options);
-  return createTokenizer({ directory, spec, preprocessing, encoder, decoder: lazyDecoder(artifact, spec, options) });
-}
-
-const RESTORE = "Restore the artefact from a copy or make it again.";
-
-/** What graph and manifest both state must agree: callers trust the manifest and would misread what the graph returns. */
-function checkSizes({ inputs, outputs }: OnnxModel, { imageSize, grid }: TokenizerSpec, where: string): void {
-  for (const [name, sizes] of Object.entries({ image: [...imageSize, 3], tokens: grid })) {
-    const shape = [...inputs, ...outputs].find((value) => value.name === name)?.shape;
-    if (shape?.slice(1).join() === sizes.join()) continue;
-    throw mismatch({
-      what: `the graph's ${name} are not of the size in the manifest`,
-      where,
-      expected: `[N, ${sizes.join(", ")}]`,
-      got: shape === undefined ? `neither input nor output called ${name}` : `[${shape.join(", ")}]`,
-      todo: RESTORE,
-    });
-  }
+  const sizes = { image: [...spec.imageSize, 3], tokens: spec.grid };
+  const encoder = await model.encoder(sizes);
+  const decoder = model.decoder(sizes, (graph, where) => checkCodebook(graph, spec, where));
+  return createTokenizer({ directory, spec, preprocessing: model.preprocessing, encoder, decoder });
 }
 
 /** K as the decoder has it: the rows of the table it looks codes up in. A decoder of another make may show no such table. */
@@ -96,31 +61,12 @@ function checkCodebook({ initializers, nodes }: OnnxModel, { codebookSize }: Tok
   });
 }
 
-/** Tokenizing needs no decoder: it is loaded by the first `decode`. */
-function lazyDecoder(
-  artifact: Artifact,
-  spec: TokenizerSpec,
-  options: SessionOptions,
-): { get(): Promise<OnnxSession>; loaded(): Promise<OnnxSession | undefined> | undefined } {
-  let session: Promise<OnnxSession> | undefined;
-  return {
-    get: () =>
-      (session ??= artifact.read("decoder.onnx").then((bytes) => {
-        const model = decodeModel(bytes, artifact.path("decoder.onnx"));
-        checkSizes(model, spec, artifact.path("decoder.onnx"));
-        checkCodebook(model, spec, artifact.path("decoder.onnx"));
-        return createSession(bytes, options);
-      })),
-    loaded: () => session?.catch(() => undefined),
-  };
-}
-
 interface Parts {
   readonly directory: string;
   readonly spec: TokenizerSpec;
   readonly preprocessing: Preprocessing;
   readonly encoder: OnnxSession;
-  readonly decoder: ReturnType<typeof lazyDecoder>;
+  readonly decoder: LazySession;
 }
 
 function createTokenizer({ directory, spec, preprocessing, encoder, decoder }: Parts): Tokenizer {
@@ -133,16 +79,7 @@ function createTokenizer({ directory, spec, preprocessing, encoder, decoder }: P
     spec,
     preprocessing,
     async encode(images) {
-      const count = images.length / imageLength;
-      if (!Number.isInteger(count)) {
-        const expected = `a multiple of ${imageHeight}×${imageWidth}×3 = ${imageLength} values`;
-        throw badInput({
-          what: "pixels do not fill whole images",
-          where: "Tokenizer.encode",
-          expected,
-          got: String(images.length),
-        });
-      }
+      const count = countImages(images, spec.imageSize, "Tokenizer.encode");
       const tokens = new Int32Array(count * gridLength);
       for (const [start, size] of chunks(count)) {
         const data = images.subarray(start * imageLength, (start + size) * imageLength);
@@ -173,9 +110,8 @@ function createTokenizer({ directory, spec, preprocessing, encoder, decoder }: P
       }
       return images;
     },
-    async dispose() {
-      await encoder.dispose();
-      await (await decoder.loaded())?.dispose();
+    dispose: async () => {
+      await Promise.all([encoder.dispose(), decoder.dispose()]);
     },
   };
 }
@@ -193,17 +129,4 @@ function toTokens(ids: BigInt64Array, { codebookSize }: TokenizerSpec, where: st
     got: String(wrong),
     todo: RESTORE,
   });
-}
-
-/** [start, size] of the pieces that a call over `count` images is cut into. */
-function* chunks(count: number): Generator<[start: number, size: number]> {
-  for (let start = 0; start < count; start += LARGEST_BATCH) yield [start, Math.min(LARGEST_BATCH, count - start)];
-}
-
-function expectData<T extends TensorData>(data: TensorData | undefined, type: new (length: number) => T): T {
-  invariant(
-    data instanceof type,
-    `a tokenizer graph must return ${type.name}, got ${data?.constructor.name ?? "nothing"}`,
-  );
-  return data;
 }

@@ -242,12 +242,20 @@ async function encoderOutputs(
 
 /** What a checkpoint must agree on to be continued: everything that decides the next weights but, where they do not depend on it, the number of steps. */
 function runFingerprint(
-  { seed, training, shuffleBuffer = SHUFFLE_BUFFER }: TrainTokenizerOptions,
+  { seed, training, heldOut, shuffleBuffer = SHUFFLE_BUFFER }: TrainTokenizerOptions,
   config: TokenizerConfig,
   preprocessing: Preprocessing,
 ): string {
   const horizon = config.schedule === "warmup-cosine" || config.bottleneck === "gumbel" ? config.steps : 0;
   return sha256Hex(
-    canonicalJson({ ...config, steps: horizon, seed, preprocessing, shuffleBuffer, images: training.digest }),
+    canonicalJson({
+      ...config,
+      steps: horizon,
+      seed,
+      preprocessing,
+      shuffleBuffer,
+      images: training.digest,
+      heldOut: heldOut.digest,
+    }),
   );
 }

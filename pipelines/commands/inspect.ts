@@ -1,7 +1,8 @@
 /** `tessera inspect`: what an artefact is, from what it came, and whether it is whole. */
 import { z } from "zod";
 
-import { openArtifact } from "../../shared/artifact.ts";
+import { openArtifact, type Manifest } from "../../shared/artifact.ts";
+import { describeFinding, diagnose, parseTokenizerConfig, type Finding } from "../../stage1-tokenizer/index.ts";
 import { defineCommand, formatTable } from "../command.ts";
 import { option } from "../options.ts";
 
@@ -36,9 +37,25 @@ export const command = defineCommand({
         `${bytes} bytes, sha256 ${sha256.slice(0, 16)}… verified`,
       ]),
     ];
-    return { json: { path, verified: true, ...manifest }, text: formatTable(rows) };
+    const health = findingsOf(manifest);
+    return {
+      json: { path, verified: true, ...manifest, ...(health.length > 0 && { health }) },
+      text: formatTable([...rows, ...health.map((finding) => ["health", describeFinding(finding)])]),
+    };
   },
 });
+
+/** What the collapse doctor says of a model by the figures in its manifest. */
+function findingsOf({ kind, name, config, provenance }: Manifest): Finding[] {
+  if (kind !== "tokenizer" && kind !== "autoencoder") return [];
+  const metrics = provenance.metrics ?? {};
+  return diagnose({
+    config: parseTokenizerConfig(config, { where: `${name}: config`, code: "bad-input" }),
+    figures: metrics,
+    training: metrics,
+    step: provenance.steps ?? 0,
+  });
+}
 
 const asObject = (value: unknown): Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};

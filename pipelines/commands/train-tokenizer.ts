@@ -2,6 +2,7 @@
 import { z } from "zod";
 
 import {
+  describeFinding,
   loadTokenizerTraining,
   makesTokens,
   TOKENIZER_PRESETS,
@@ -11,9 +12,16 @@ import { artifactPath, claimOutput, outputOptions } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
 import { engineOptions } from "../engines.ts";
 import { option, seedOption } from "../options.ts";
+import { createRunDoctor } from "../run-doctor.ts";
 import { openSplitSource, sourceOptions } from "../sources.ts";
 import { figureRows } from "../tables.ts";
-import { bottleneckOptions, configOverrides, recipeOptions, sizeOptions } from "../tokenizer-options.ts";
+import {
+  bottleneckChoice,
+  bottleneckOptions,
+  configOverrides,
+  recipeOptions,
+  sizeOptions,
+} from "../tokenizer-options.ts";
 import { checkFinished, resumeOptions, runOptions, trainingTime } from "../training-options.ts";
 
 export const command = defineCommand({
@@ -41,6 +49,7 @@ export const command = defineCommand({
       describe: "Architecture and recipe to start from",
     }),
     ...sizeOptions,
+    ...bottleneckChoice,
     ...bottleneckOptions,
     ...recipeOptions,
     ...trainingTime,
@@ -60,6 +69,7 @@ export const command = defineCommand({
     const { source, training, heldOut } = await openSplitSource(options, reporter);
     const { trainTokenizer, publishTokenizer } = await loadTokenizerTraining();
     const running = await runOptions(options, { reporter, signal }, directory);
+    const doctor = createRunDoctor(config, reporter);
     const run = await trainTokenizer({
       config,
       training,
@@ -67,18 +77,27 @@ export const command = defineCommand({
       ...running,
       evaluateEvery: options.evaluateEvery,
       keep: options.keep,
+      onEvaluation: doctor.examine,
     });
     checkFinished(run, { signal, reporter, folder: running.folder });
     const from = { images: source.name, training: training.count, heldOut: heldOut.count };
-    const provenance = { seed: options.seed, engine: running.engine.description, steps: run.step, from };
+    const { findings, training: metrics } = doctor.conclude(run.step, run.figures);
+    const provenance = {
+      seed: options.seed,
+      engine: running.engine.description,
+      steps: run.step,
+      from,
+      metrics: { ...metrics },
+    };
     const fingerprint = await publishTokenizer(run, { directory, overwrite: options.overwrite, provenance });
     return {
-      json: { path: directory, fingerprint, steps: run.step, ...run.figures },
+      json: { path: directory, fingerprint, steps: run.step, ...run.figures, ...metrics, health: findings },
       text: formatTable([
         [makesTokens(config) ? "tokenizer" : "autoencoder", directory],
         ["fingerprint", fingerprint],
         ["steps", String(run.step)],
         ...figureRows(run.figures, heldOut.count > 0 ? "held-out" : "training"),
+        ...findings.map((finding) => ["health", describeFinding(finding)]),
       ]),
     };
   },

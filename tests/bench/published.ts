@@ -9,10 +9,13 @@ import { createOnnxEngine } from "../../shared/engine/onnx-engine.ts";
 import { badInput } from "../../shared/errors.ts";
 import { createReporter } from "../../shared/train/reporter.ts";
 import {
-  loadTokenizerTraining,
-  openFolderSource,
-  recordSet,
   listRecords,
+  loadTokenizerTraining,
+  openCifar,
+  openFolderSource,
+  openIdx,
+  openWebDataset,
+  recordSet,
   tokenizerConfig,
   type ImageSource,
   type RecordSet,
@@ -22,7 +25,7 @@ import {
 interface Setting {
   readonly preset: TokenizerPreset;
   readonly evaluateEvery: number;
-  readonly open: (data: string) => Promise<{ training: RecordSet; heldOut: RecordSet }>;
+  readonly open: (data: string) => Promise<Sides>;
 }
 
 export const PUBLISHED: Readonly<Record<"cifar" | "mnist", Setting>> = {
@@ -65,16 +68,34 @@ export async function runPublished(name: keyof typeof PUBLISHED, options: Publis
   });
 }
 
-const whole = async (source: ImageSource): Promise<RecordSet> => recordSet(await listRecords(source));
-
-/** `train/` and `test/` folders of images. */
-async function openCifarSides(data: string): Promise<{ training: RecordSet; heldOut: RecordSet }> {
-  const [train, test] = [join(data, "train"), join(data, "test")];
-  if (existsSync(train) && existsSync(test))
-    return { training: await whole(await openFolderSource(train)), heldOut: await whole(await openFolderSource(test)) };
-  throw badInput({ what: "no CIFAR-10 here", where: data, expected: "train/ and test/" });
+interface Sides {
+  readonly training: RecordSet;
+  readonly heldOut: RecordSet;
 }
 
-async function openMnistSides(): Promise<never> {
-  throw badInput({ what: "not yet" });
+const whole = async (source: ImageSource): Promise<RecordSet> => recordSet(await listRecords(source));
+
+/** CIFAR-10 as tar archives of images (cifar10-train.tar, cifar10-test.tar), in its binary version, or as train/ and test/ folders. */
+async function openCifarSides(data: string): Promise<Sides> {
+  const forms = [
+    { files: ["cifar10-train.tar", "cifar10-test.tar"], open: (path: string) => openWebDataset([path]) },
+    { files: ["data_batch_1.bin", "test_batch.bin"], open: (path: string) => openCifar(path, "cifar10") },
+    { files: ["train", "test"], open: openFolderSource },
+  ] as const;
+  for (const { files, open } of forms) {
+    const [train, test] = [join(data, files[0]), join(data, files[1])];
+    if (!existsSync(train) || !existsSync(test)) continue;
+    const training = await open(files[0].endsWith(".bin") ? data : train); // the folder's five batches
+    return { training: await whole(training), heldOut: await whole(await open(test)) };
+  }
+  const expected = forms.map(({ files }) => files.join(" and ")).join("; or ");
+  throw badInput({ what: "there is no CIFAR-10 here", where: data, expected });
+}
+
+const MNIST_TRAINED = 9_000;
+
+/** The 10,000 digits of MNIST's test set: the first 9,000 to train on, the last 1,000 held out. */
+async function openMnistSides(data: string): Promise<Sides> {
+  const records = await listRecords(await openIdx(data));
+  return { training: recordSet(records.slice(0, MNIST_TRAINED)), heldOut: recordSet(records.slice(MNIST_TRAINED)) };
 }
