@@ -5,6 +5,7 @@ import {
   describeFinding,
   loadTokenizerTraining,
   makesTokens,
+  SHUFFLE_BUFFER,
   TOKENIZER_PRESETS,
   tokenizerConfig,
 } from "../../stage1-tokenizer/index.ts";
@@ -54,6 +55,9 @@ export const command = defineCommand({
     ...recipeOptions,
     ...trainingTime,
     evaluateEvery: option(z.int().min(1).default(1000), { describe: "Steps between evaluations on held-out images" }),
+    shuffleBuffer: option(z.int().min(1).default(SHUFFLE_BUFFER), {
+      describe: "Images listed in memory to shuffle among; larger sources are streamed through it",
+    }),
     keep: option(z.enum(["last", "best"]).default("best"), {
       describe: "Which state to publish: the last, or the best on held-out images",
     }),
@@ -77,6 +81,7 @@ export const command = defineCommand({
       ...running,
       evaluateEvery: options.evaluateEvery,
       keep: options.keep,
+      shuffleBuffer: options.shuffleBuffer,
       onEvaluation: doctor.examine,
     });
     checkFinished(run, { signal, reporter, folder: running.folder });
