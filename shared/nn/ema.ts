@@ -1,4 +1,4 @@
-/** Exponential moving averages of weights, for evaluation. Knows no optimizer; codebook statistics are the quantizer's own. */
+/** Exponential moving averages of weights, for evaluation. Knows no optimizer; codebook statistics are the bottleneck's own. */
 import type { Tensors } from "../engine/engine.ts";
 import { tf } from "../engine/tf.ts";
 import { entryOf, prefixState, type InitialState } from "./state.ts";

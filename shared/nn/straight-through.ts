@@ -1,4 +1,4 @@
-/** The straight-through estimator: how a gradient passes a choice that has none. Knows no quantizer. */
+/** The straight-through estimator: how a gradient passes a choice that has none. Knows no bottleneck. */
 import { stopGradient } from "./gradients.ts";
 import { tf } from "../engine/tf.ts";
 import { invariant } from "../errors.ts";

@@ -1,5 +1,5 @@
 /**
- * k-means on the host, to start a codebook at what the encoder says. Knows no tensor and no quantizer.
+ * k-means on the host, to start a codebook at what the encoder says. Knows no tensor and no bottleneck.
  *
  * Source: Arthur & Vassilvitskii, "k-means++: The Advantages of Careful Seeding", SODA 2007; Lloyd's iterations.
  */
