@@ -163,3 +163,11 @@ export function gridOf(config: Pick<TokenizerConfig, "imageSize" | "stride">): [
   const side = config.imageSize / config.stride;
   return [side, side];
 }
+
+/** Sizes of one image's latent, [h, w, D] or [D], where there are no tokens: as the bottlenecks declare it, who stand on TensorFlow.js. */
+export function latentShapeOf(
+  config: Pick<TokenizerConfig, "imageSize" | "stride" | "bottleneck" | "codeDimension">,
+): number[] {
+  const vector = config.bottleneck === "gaussian-vector";
+  return vector ? [config.codeDimension] : [...gridOf(config), config.codeDimension];
+}
