@@ -92,12 +92,10 @@ describe("a comparison", () => {
     expect((await openArtifact(join(out, "gaussian"))).manifest.kind).toBe("autoencoder");
   });
 
-  test("prints a table for people", async () => {
-    const { stderr } = await compare();
-    const lines = stderr.split("\n");
+  test("prints a table for people", () => {
+    const lines = first.stderr.split("\n");
     expect(lines.some((line) => /^bottleneck +bits\/image +PSNR/.test(line))).toBe(true);
     expect(lines.some((line) => /^vq +95 +\d/.test(line))).toBe(true);
-    expect(stderr).not.toMatch(/: 3 steps/); // nothing was trained
   });
 });
 
