@@ -3,7 +3,7 @@
  * space where it has two dimensions. Knows no file.
  */
 import type { Rng } from "../shared/rng.ts";
-import { streamImages, type Autoencoder, type Tile } from "../stage1-tokenizer/index.ts";
+import { streamImages, type Autoencoder, type OnImageFailure, type Tile } from "../stage1-tokenizer/index.ts";
 import { toTiles } from "./generate.ts";
 import { toRows } from "./sheets.ts";
 import { takeEvenly, type Records } from "./sources.ts";
@@ -11,19 +11,24 @@ import { takeEvenly, type Records } from "./sources.ts";
 export type Rows = readonly (readonly Tile[])[];
 
 /**
- * One row a pair of images: the first, `steps` pictures on the straight line between their latents, the second.
- * @throws bad-input if no image can be decoded
+ * One row a pair of images: the first, `steps` pictures on the straight line between their latents, the second. No row if there is only one
+ * image. @throws bad-input if no image can be decoded
  */
 export async function interpolationRows(
   model: Autoencoder,
-  from: { readonly records: Records; readonly pairs: number; readonly steps: number },
+  from: {
+    readonly records: Records;
+    readonly pairs: number;
+    readonly steps: number;
+    readonly onFailure: OnImageFailure;
+  },
 ): Promise<Rows> {
-  const { pairs, steps } = from;
+  const { pairs, steps, onFailure } = from;
   const records = takeEvenly(from.records, 2 * pairs).records();
   const { preprocessing, imageSize } = model;
   const rows: Tile[][] = [];
   // Neighbours of an evenly taken set are far apart: each batch of two is a pair.
-  for await (const { images, keys } of streamImages({ records, preprocessing, batchSize: 2 })) {
+  for await (const { images, keys } of streamImages({ records, preprocessing, batchSize: 2, onFailure })) {
     if (keys.length < 2) break;
     const latents = await model.encode(images);
     const path = between(latents, steps);

@@ -12,7 +12,7 @@ export const sizeOptions = {
   imageSize: option(count, { describe: "Side of the images, pixels" }),
   stride: option(count, { describe: "Pixels per token and side: 2, 4, 8 or 16" }),
   hidden: option(count, { describe: "Channels of the convolutions" }),
-  codebookSize: option(count, { describe: "Number of codes, K" }),
+  codebookSize: option(count, { describe: "Number of codes, K; fsq takes the nearest that levels make" }),
   codeDimension: option(count, { describe: "Length of a code or latent, D" }),
 };
 

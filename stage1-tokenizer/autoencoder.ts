@@ -4,7 +4,7 @@
  */
 import { badInput } from "../shared/errors.ts";
 import type { SessionOptions } from "../shared/onnx/session.ts";
-import { gridOf, isVariational, type TokenizerConfig } from "./config.ts";
+import { isVariational, latentShapeOf } from "./config.ts";
 import type { Preprocessing } from "./images/index.ts";
 import { chunks, countImages, expectData, openModel } from "./model-artifact.ts";
 
@@ -78,10 +78,4 @@ export async function loadAutoencoder(directory: string, options: SessionOptions
       await Promise.all([encoder.dispose(), decoder.dispose()]);
     },
   };
-}
-
-/** What the bottlenecks declare, without loading them: they stand on TensorFlow.js. */
-function latentShapeOf(config: TokenizerConfig): number[] {
-  const vector = config.bottleneck === "gaussian-vector";
-  return vector ? [config.codeDimension] : [...gridOf(config), config.codeDimension];
 }

@@ -25,6 +25,7 @@ export const RECONSTRUCTIONS = ["l2", "l1", "bce", "gaussian", "logistic"] as co
 
 const positiveInteger = z.int().min(1);
 const fraction = z.number().min(0).lt(1);
+const codebookSize = z.int().min(2).max(65536);
 
 const schema = z
   .strictObject({
@@ -39,7 +40,7 @@ const schema = z
     /** Residual blocks in the encoder, and as many in the decoder. */
     residualLayers: z.int().min(0),
     /** K; token files hold ids of 16 bits. */
-    codebookSize: z.int().min(2).max(65536),
+    codebookSize,
     /** D */
     codeDimension: positiveInteger,
     bottleneck: z.enum(BOTTLENECKS),
@@ -123,6 +124,9 @@ function checkBottleneck(
 export const isVariational = (bottleneck: BottleneckName): boolean =>
   bottleneck === "gaussian" || bottleneck === "gaussian-vector";
 
+/** Whether a number can be K. */
+export const isCodebookSize = (value: unknown): boolean => codebookSize.safeParse(value).success;
+
 /** Whether the bottleneck chooses codes, so that images become tokens. */
 export const makesTokens = ({ bottleneck }: Pick<TokenizerConfig, "bottleneck">): boolean =>
   bottleneck !== "none" && !isVariational(bottleneck);
@@ -158,4 +162,12 @@ export const imageValuesOf = ({ imageSize }: Pick<TokenizerConfig, "imageSize">)
 export function gridOf(config: Pick<TokenizerConfig, "imageSize" | "stride">): [height: number, width: number] {
   const side = config.imageSize / config.stride;
   return [side, side];
+}
+
+/** Sizes of one image's latent, [h, w, D] or [D], where there are no tokens: as the bottlenecks declare it, who stand on TensorFlow.js. */
+export function latentShapeOf(
+  config: Pick<TokenizerConfig, "imageSize" | "stride" | "bottleneck" | "codeDimension">,
+): number[] {
+  const vector = config.bottleneck === "gaussian-vector";
+  return vector ? [config.codeDimension] : [...gridOf(config), config.codeDimension];
 }

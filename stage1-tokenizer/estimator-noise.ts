@@ -23,9 +23,12 @@ export interface EstimatorNoiseOptions {
 export interface EstimatorNoise {
   /** E‖g − E g‖² over the draws, g the gradient of all encoder weights. */
   readonly variance: number;
-  /** ‖E g‖² */
+  /** ‖E g‖², without what the noise adds to a mean of few draws; never below that part, which hides a smaller one. */
   readonly squaredMean: number;
-  /** variance / squaredMean: 0 for an estimator that draws nothing, 1 where noise is as long as the signal. */
+  /**
+   * variance / squaredMean: 0 for an estimator that draws nothing, 1 where noise is as long as the signal. At most the number of draws: that
+   * value says that the noise is at least so large.
+   */
   readonly relative: number;
 }
 
@@ -66,11 +69,12 @@ function createSpread() {
       }
     },
     result(): EstimatorNoise {
-      const squaredMean = [...sums.values()].reduce((total, sum) => total + squaredNorm(sum), 0) / count ** 2;
-      const variance = Math.max(0, squares / count - squaredMean) * (count / Math.max(1, count - 1));
+      const ofMean = [...sums.values()].reduce((total, sum) => total + squaredNorm(sum), 0) / count ** 2; // ‖E g‖² + variance / count
+      const spread = Math.max(0, squares / count - ofMean) * (count / Math.max(1, count - 1));
       // Rounding leaves some 1e-14 of the squares where every draw gives the same gradient.
-      const settled = variance < 1e-10 * squaredMean ? 0 : variance;
-      return { variance: settled, squaredMean, relative: settled === 0 ? 0 : settled / squaredMean };
+      const variance = spread < 1e-10 * ofMean ? 0 : spread;
+      const squaredMean = Math.max(ofMean - variance / count, variance / count);
+      return { variance, squaredMean, relative: variance === 0 ? 0 : Math.min(count, variance / squaredMean) };
     },
   };
 }

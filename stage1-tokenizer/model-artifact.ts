@@ -8,7 +8,7 @@ import { fingerprintTokenizer } from "../shared/fingerprint.ts";
 import type { OnnxModel } from "../shared/onnx/model.ts";
 import { decodeModel } from "../shared/onnx/read.ts";
 import { createSession, type OnnxSession, type SessionOptions, type TensorData } from "../shared/onnx/session.ts";
-import { parseTokenizerConfig, type TokenizerConfig } from "./config.ts";
+import { makesTokens, parseTokenizerConfig, type TokenizerConfig } from "./config.ts";
 import { parsePreprocessing, type Preprocessing } from "./images/index.ts";
 
 export const RESTORE = "Restore the artefact from a copy or make it again.";
@@ -52,8 +52,17 @@ export async function openModel(
       todo: RESTORE,
     });
   }
+  const config = parseTokenizerConfig(manifest.config, { where: `${directory}: config`, code: "bad-input" });
+  if (makesTokens(config) !== (kind === "tokenizer")) {
+    throw mismatch({
+      what: `the bottleneck in the manifest is none of ${kind === "tokenizer" ? "a tokenizer" : "an autoencoder"}`,
+      where: directory,
+      got: config.bottleneck,
+      todo: RESTORE,
+    });
+  }
   return {
-    config: parseTokenizerConfig(manifest.config, { where: `${directory}: config`, code: "bad-input" }),
+    config,
     preprocessing,
     fingerprint,
     encoder(sizes) {

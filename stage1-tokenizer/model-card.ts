@@ -1,5 +1,5 @@
 /** The README of a published model: what it is, its graphs, what was measured. */
-import { type TokenizerConfig, gridOf, makesTokens } from "./config.ts";
+import { type TokenizerConfig, gridOf, latentShapeOf, makesTokens } from "./config.ts";
 import type { ModelFigures } from "./evaluate.ts";
 
 export interface CardFields {
@@ -12,7 +12,9 @@ export function modelCard({ config, figures, fingerprint }: CardFields): string 
   const { imageSize, codebookSize, codeDimension, bottleneck } = config;
   const [height, width] = gridOf(config);
   const tokens = makesTokens(config);
-  const code = tokens ? `\`tokens\` int64 [N, ${height}, ${width}]` : "`latent` float32 [N, …]";
+  const code = tokens
+    ? `\`tokens\` int64 [N, ${height}, ${width}]`
+    : `\`latent\` float32 [N, ${latentShapeOf(config).join(", ")}]`;
   const what = tokens
     ? `${height}×${width} tokens of ${codebookSize} codes (${bottleneck}, D = ${codeDimension})`
     : `continuous latents (${bottleneck}, D = ${codeDimension}), no tokens`;

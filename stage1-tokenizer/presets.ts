@@ -5,7 +5,7 @@
 import { usageError } from "../shared/errors.ts";
 import { canonicalJson } from "../shared/fingerprint.ts";
 import { presetWarmup } from "../shared/nn/schedule-names.ts";
-import { isVariational, parseTokenizerConfig, type TokenizerConfig } from "./config.ts";
+import { isCodebookSize, isVariational, parseTokenizerConfig, type TokenizerConfig } from "./config.ts";
 
 const common = {
   bottleneck: "vq-ema",
@@ -141,7 +141,8 @@ export function presetOf(config: TokenizerConfig): TokenizerPreset | undefined {
 }
 
 /**
- * The preset called `name` with `overrides` on top.
+ * The preset called `name` with `overrides` on top. The K of `fsq` is the product of its levels: a `codebookSize` without levels asks for the
+ * nearest level set, so that one K serves every bottleneck.
  * @throws usage for an unknown preset, an unknown key, or a value that does not fit
  */
 export function tokenizerConfig(name: string, overrides: Readonly<Record<string, unknown>> = {}): TokenizerConfig {
@@ -157,7 +158,7 @@ export function tokenizerConfig(name: string, overrides: Readonly<Record<string,
   // Not checked yet: what does not fit is refused by the schema.
   const merged: TokenizerConfig = { ...preset, warmupSteps, ...overrides };
   return parseTokenizerConfig(
-    { ...merged, ...bottleneckDefaults(merged), ...overrides },
+    { ...merged, ...likelihoodFor(merged), ...codesByLevels(merged), ...overrides, ...nearestLevels(merged) },
     { where: `tokenizer config (${name})`, code: "usage" },
   );
 }
@@ -174,18 +175,22 @@ const FSQ_LEVELS: readonly (readonly number[])[] = [
   [8, 8, 8, 5, 5, 5],
 ];
 
-/** What a preset must change for another bottleneck to fit it: a likelihood for the VAEs, the nearest level set for fsq. */
-function bottleneckDefaults(
-  config: Pick<TokenizerConfig, "bottleneck" | "codebookSize" | "levels">,
-): Partial<TokenizerConfig> {
-  const { bottleneck, codebookSize } = config;
-  if (isVariational(bottleneck)) return { reconstruction: "gaussian" };
-  if (bottleneck !== "fsq") return {};
-  if (config.levels.length > 0) return { codebookSize: product(config.levels) };
-  const distance = (levels: readonly number[]): number => Math.abs(Math.log(product(levels) / codebookSize));
+/** The VAEs need one, and no preset has it. */
+const likelihoodFor = ({ bottleneck }: Pick<TokenizerConfig, "bottleneck">): Partial<TokenizerConfig> =>
+  isVariational(bottleneck) ? { reconstruction: "gaussian" } : {};
+
+type Codes = Pick<TokenizerConfig, "bottleneck" | "codebookSize" | "levels">;
+
+const codesByLevels = ({ bottleneck, levels }: Codes): Partial<TokenizerConfig> =>
+  bottleneck === "fsq" && levels.length > 0 ? { codebookSize: product(levels) } : {};
+
+/** For fsq without levels: those whose K is nearest, as a ratio. A K that is none is left to the schema. */
+function nearestLevels({ bottleneck, levels, codebookSize }: Codes): Partial<TokenizerConfig> {
+  if (bottleneck !== "fsq" || levels.length > 0 || !isCodebookSize(codebookSize)) return {};
+  const distance = (set: readonly number[]): number => Math.abs(Math.log(product(set) / codebookSize));
   const [first = [], ...others] = FSQ_LEVELS;
-  const levels = others.reduce((best, next) => (distance(next) < distance(best) ? next : best), first);
-  return { levels: [...levels], codebookSize: product(levels) };
+  const nearest = others.reduce((best, next) => (distance(next) < distance(best) ? next : best), first);
+  return { levels: [...nearest], codebookSize: product(nearest) };
 }
 
 const product = (levels: readonly number[]): number => levels.reduce((codes, count) => codes * count, 1);

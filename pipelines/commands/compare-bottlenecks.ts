@@ -85,11 +85,12 @@ const HEAD = [
   ...["noise before", "noise after", "seconds"],
 ];
 
-function toCells({ bottleneck, figures, rate, noiseBefore, noiseAfter, seconds }: Compared): string[] {
+function toCells({ bottleneck, figures, rate, noiseBefore, noiseAfter, noiseDraws, seconds }: Compared): string[] {
   const shown = (value: number | undefined, form: (value: number) => string): string =>
     value === undefined || Number.isNaN(value) ? "–" : form(value);
   const fixed = (digits: number) => (value: number) => value.toFixed(digits);
-  const precise = (value: number): string => String(Number(value.toPrecision(3)));
+  /** A variance over few draws tells no more than that. */
+  const noise = (value: number): string => `${value >= noiseDraws ? "≥ " : ""}${Number(value.toPrecision(3))}`;
   return [
     bottleneck,
     shown(rate, fixed(0)),
@@ -97,8 +98,8 @@ function toCells({ bottleneck, figures, rate, noiseBefore, noiseAfter, seconds }
     shown(figures.ssim, fixed(4)),
     shown(figures.usage, (usage) => `${(usage * 100).toFixed(1)} %`),
     shown(figures.perplexity, fixed(1)),
-    shown(noiseBefore, precise),
-    shown(noiseAfter, precise),
+    shown(noiseBefore, noise),
+    shown(noiseAfter, noise),
     shown(seconds, fixed(0)),
   ];
 }

@@ -1,5 +1,5 @@
 /** `tessera latent-sheets`: pictures of what an autoencoder's latents mean. */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { z } from "zod";
 
 import { Rng } from "../../shared/rng.ts";
@@ -41,14 +41,16 @@ export const command = defineCommand({
   async run(options, { reporter }) {
     const model = await loadAutoencoder(artifactPath("tokenizer", options.autoencoder), sessionOptions(options));
     try {
-      const directory = artifactPath(
-        "generated",
-        options.out ?? options.autoencoder.split(/[/\\]/).at(-1) ?? "latents",
-      );
+      const directory = artifactPath("generated", options.out ?? basename(model.directory));
       await makeFolder(directory);
       const records = recordsOf(await openSplitSource(options, reporter), options.split);
       const sheets: Record<string, Rows | undefined> = {
-        interpolation: await interpolationRows(model, { records, pairs: options.pairs, steps: options.between }),
+        interpolation: await interpolationRows(model, {
+          records,
+          pairs: options.pairs,
+          steps: options.between,
+          onFailure: ({ key, error }) => reporter.warn(`left out ${key}: ${error.message}`),
+        }),
         ...(model.variational && {
           samples: await sampleRows(model, { count: options.samples, rng: Rng.fromSeed(options.seed).fork("latents") }),
           manifold: await manifoldRows(model, options.side),
@@ -61,6 +63,7 @@ export const command = defineCommand({
         await writeSheet({ path, rows });
         paths.push([name, path]);
       }
+      if (sheets["interpolation"]?.length === 0) reporter.warn("no interpolation: it takes two images");
       if (model.variational && sheets["manifold"] === undefined)
         reporter.note("No manifold: it takes a latent space of two dimensions (gaussian-vector, --code-dimension 2).");
       return { json: Object.fromEntries(paths), text: formatTable(paths) };

@@ -1,11 +1,12 @@
 /** The word after `--source`: which source it opens, what it is refused for, and what is said of what was passed over. */
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { openSource, openSplitSource } from "../../pipelines/sources.ts";
-import { listRecords } from "../../stage1-tokenizer/images/index.ts";
+import { openSource, openSplitSource, takeEvenly } from "../../pipelines/sources.ts";
+import { iterateRecords, listRecords } from "../../stage1-tokenizer/images/index.ts";
 import { createReporter } from "../../shared/train/reporter.ts";
-import { BAD_INPUT, plain, USAGE } from "../stage1-tokenizer/images/fixtures.ts";
+import { BAD_INPUT, pixelRecords, plain, USAGE } from "../stage1-tokenizer/images/fixtures.ts";
 import { archive, file } from "../stage1-tokenizer/images/sources/tar-writer.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
 
@@ -137,4 +138,39 @@ test("the help of --source names every kind", async () => {
   const { command } = await import("../../pipelines/commands/reconstruct.ts");
   const help = (await commandHelp(command, 100)).replaceAll(/\s+/g, " ");
   for (const word of ["emoji", "folder:", "labels:", "webdataset:"]) expect(help).toContain(word);
+});
+
+describe("records taken evenly", () => {
+  const positions = async (of: number, count: number): Promise<number[]> => {
+    const { records } = pixelRecords(of);
+    const taken = takeEvenly({ count: of, records: () => iterateRecords(records) }, count);
+    const found: number[] = [];
+    for await (const { key } of taken.records()) found.push(records.findIndex((record) => record.key === key));
+    expect(found).toHaveLength(taken.count);
+    return found;
+  };
+
+  test("are as many as asked for, in order, each as far from the next as any other, give or take one", async () => {
+    const sizes = fc.tuple(fc.integer({ min: 1, max: 60 }), fc.integer({ min: 1, max: 60 }));
+    await fc.assert(
+      fc.asyncProperty(sizes, async ([of, count]) => {
+        const found = await positions(of, count);
+        expect(found).toHaveLength(Math.min(of, count));
+        const gaps = found.map((position, i) => position - (found[i - 1] ?? -1)); // the first from the beginning
+        for (const gap of gaps) {
+          expect(gap).toBeGreaterThanOrEqual(Math.max(1, Math.floor(of / count)));
+          expect(gap).toBeLessThanOrEqual(Math.max(1, Math.ceil(of / count)));
+        }
+        expect(found.at(-1)).toBe(of - 1);
+      }),
+    );
+  });
+
+  test("can be gone through again, and are none where none are asked for", async () => {
+    const { records } = pixelRecords(10);
+    const taken = takeEvenly({ count: 10, records: () => iterateRecords(records) }, 3);
+    const keys = async (): Promise<string[]> => (await listRecords(taken)).map(({ key }) => key);
+    expect(await keys()).toEqual(await keys());
+    expect(await positions(10, 0)).toEqual([]);
+  });
 });

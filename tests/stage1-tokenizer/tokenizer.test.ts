@@ -151,6 +151,11 @@ describe("a folder that was changed", () => {
   test.each([
     ["an image size", { imageSize: 16 }, /image.*expected \[N, 16, 16, 3\], got \[N, 8, 8, 3\]/],
     ["a grid", { stride: 4 }, /tokens.*expected \[N, 2, 2\], got \[N, 4, 4\]/],
+    [
+      "a bottleneck without codes",
+      { bottleneck: "none" },
+      /bottleneck in the manifest is none of a tokenizer \(got none\)/,
+    ],
   ])("%s that is not the graph's is refused (4)", async (_what, config, message) => {
     const directory = await withManifest((manifest) => Object.assign(manifest.config, config));
     await expect(load(directory)).rejects.toMatchObject({ exitCode: 4, message: expect.stringMatching(message) as string }); // prettier-ignore
