@@ -26,7 +26,7 @@ interface Kind {
   readonly open: (location: string) => Promise<ImageSource>;
   /** Locations that are of this kind without saying so. */
   readonly names?: RegExp;
-  /** Files in a folder that make the folder one of this kind. */
+  /** Files in a folder that make the folder one of this kind; hidden ones do not count. */
   readonly holds?: RegExp;
 }
 
@@ -41,10 +41,13 @@ const KINDS: ReadonlyMap<string, Kind> = new Map<string, Kind>([
     {
       open: async (shards) => openWebDataset(await expandShards(shards)),
       names: /\.tar$|\{.*\}/i,
-      holds: /^[^.].*\.tar$/i,
+      holds: /\.tar$/i,
     },
   ],
-  ["cifar10", { open: (path) => openCifar(path, "cifar10"), names: /_batch(_\d)?\.bin$/, holds: /_batch(_\d)?\.bin$/ }],
+  [
+    "cifar10",
+    { open: (path) => openCifar(path, "cifar10"), names: /_batch(_\d+)?\.bin$/, holds: /_batch(_\d+)?\.bin$/ },
+  ],
   [
     "cifar100",
     { open: (path) => openCifar(path, "cifar100"), names: /\b(train|test)\.bin$/, holds: /^(train|test)\.bin$/ },
@@ -89,7 +92,8 @@ async function openLocation(word: string): Promise<ImageSource> {
 
 /** A folder of one kind of files. @throws usage if its files are of several. */
 async function openDirectory(path: string): Promise<ImageSource> {
-  const names = await readdir(path).catch(() => []); // openFolderSource says why
+  const entries = await readdir(path).catch(() => []); // openFolderSource says why
+  const names = entries.filter((name) => !name.startsWith("."));
   const found = [...KINDS].flatMap(([name, { open, holds }]) => {
     const file = names.find((candidate) => holds?.test(candidate) === true);
     return file === undefined ? [] : [{ name, open, file }];

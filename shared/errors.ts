@@ -60,8 +60,13 @@ function toSentence({ what, where, expected, got, todo }: ErrorSentence): string
     expected === undefined && got === undefined
       ? ""
       : ` (${[expected === undefined ? "" : `expected ${expected}`, got === undefined ? "" : `got ${got}`].filter(Boolean).join(", ")})`;
-  return `${place}${what}${contrast}.${todo === undefined ? "" : ` ${todo}${/[.!?]$/.test(todo) ? "" : "."}`}`;
+  const advice = todo === undefined ? "" : ` ${todo}${/[.!?]$/.test(todo) ? "" : "."}`;
+  return printable(`${place}${what}${contrast}.${advice}`);
 }
+
+/** Control characters as "\u001b": names and bytes out of files are quoted, and none may break a line or command the terminal. */
+export const printable = (text: string): string =>
+  text.replaceAll(/\p{Cc}/gu, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
 /** Asserts an internal invariant; a failure is a bug of ours, not bad input. */
 export function invariant(condition: boolean, message: string): asserts condition {

@@ -2,6 +2,7 @@
  * Progress for people: one rewritten line on a terminal, a plain line now and then elsewhere. Writes to the stream it is given (the
  * standard error of the command line, never its output) and knows nothing of what is being counted.
  */
+import { printable } from "../errors.ts";
 
 export interface UnitsPerStep {
   readonly count: number;
@@ -107,7 +108,7 @@ export function createReporter(options: ReporterOptions): Reporter {
       if (!quiet) writeLine(line);
     },
     warn(line) {
-      writeLine(`warning: ${line}`);
+      writeLine(`warning: ${printable(line)}`);
     },
   };
   return reporter;

@@ -126,4 +126,6 @@ function notDecodable(where: string, cause: unknown): TesseraError {
   });
 }
 
-const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause)).trim();
+/** On one line: libvips gives each of its steps one. */
+const messageOf = (cause: unknown): string =>
+  (cause instanceof Error ? cause.message : String(cause)).trim().replaceAll(/\s*\n\s*/g, "; ");

@@ -52,6 +52,15 @@ describe("errors", () => {
     expect("cause" in usageError(sentence)).toBe(false);
   });
 
+  it("stay on one line and leave the terminal alone, whatever a file is called or holds", () => {
+    const { message } = badInput({
+      what: "a\nb is no image",
+      where: "\u001b[2Jc\r.png",
+      got: "\u009b1m \u007fé漢\u{1f600}",
+    });
+    expect(message).toBe("\\u001b[2Jc\\u000d.png: a\\u000ab is no image (got \\u009b1m \\u007fé漢\u{1f600}).");
+  });
+
   it("tell bugs of ours apart", () => {
     expect(() => invariant(true, "one is one")).not.toThrow();
     expect(() => invariant(false, "two is three")).toThrow(/Internal invariant broken: two is three/);

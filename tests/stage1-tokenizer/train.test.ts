@@ -1,6 +1,4 @@
 /** Whole training runs at a tiny size: resuming, what stops them, and that what is published is what was trained. */
-import { readFileSync, readdirSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 
 import { openArtifact } from "../../shared/artifact.ts";
@@ -19,6 +17,7 @@ import { type ImageRecord, iterateRecords, recordSet, splitSource } from "../../
 import { evaluationState } from "../../stage1-tokenizer/model/tokenize.ts";
 import { trainTokenizer, type TokenizerRun, type TrainTokenizerOptions } from "../../stage1-tokenizer/train.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
+import { type Finished, filesOf, finished, stopAfter } from "./runs.ts";
 import { tinyConfig } from "./tiny-config.ts";
 
 const temporary = useTemporaryDirectory();
@@ -46,22 +45,6 @@ const train = (changes: Partial<TrainTokenizerOptions> = {}): Promise<TokenizerR
     reporter: silentReporter,
     ...changes,
   });
-
-/** Aborts after `steps` finished steps: the reporter is told of each. */
-function stopAfter(steps: number): Pick<TrainTokenizerOptions, "signal" | "reporter"> {
-  const controller = new AbortController();
-  const progress = (done: number): void => {
-    if (done >= steps) controller.abort();
-  };
-  return { signal: controller.signal, reporter: { ...silentReporter, progress } };
-}
-
-type Finished = Extract<TokenizerRun, { interrupted: false }>;
-async function finished(run: TokenizerRun | Promise<TokenizerRun>): Promise<Finished> {
-  const ended = await run;
-  if (ended.interrupted) throw new Error("The run should have finished.");
-  return ended;
-}
 
 async function weightsOf(run: TokenizerRun | Promise<TokenizerRun>): Promise<Arrays> {
   return (await finished(run)).state.values;
@@ -163,9 +146,6 @@ describe.each(BOTTLENECKS)("a %s run", (bottleneck) => {
     expect(values).toEqual(evaluationState(run.state.values));
   });
 });
-
-const filesOf = (directory: string): Record<string, Buffer> =>
-  Object.fromEntries(readdirSync(directory).map((name) => [name, readFileSync(join(directory, name))]));
 
 /** Stops after each of `stops` and goes on, to the end. */
 async function inPieces(stops: readonly number[], changes: Partial<TrainTokenizerOptions>): Promise<Finished> {

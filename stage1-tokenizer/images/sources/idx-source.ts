@@ -63,7 +63,7 @@ async function findImages(path: string): Promise<string> {
   let names: string[];
   try {
     if (!(await stat(path)).isDirectory()) return path;
-    names = (await readdir(path)).filter((name) => IMAGES_FILE.test(name)).sort();
+    names = (await readdir(path)).filter((name) => IMAGES_FILE.test(name) && !name.startsWith(".")).sort();
   } catch (cause) {
     throw badInput({ what: "IDX data cannot be opened", where: path, expected: "a folder or a file", cause });
   }

@@ -54,7 +54,7 @@ async function findFiles(path: string): Promise<string[]> {
   let names: string[];
   try {
     if (!(await stat(path)).isDirectory()) return [path];
-    names = (await readdir(path)).filter((name) => name.endsWith(".parquet") && !name.startsWith("."));
+    names = (await readdir(path)).filter((name) => /^[^.].*\.parquet$/i.test(name));
   } catch (cause) {
     throw badInput({ what: "Parquet data cannot be opened", where: path, expected: "a folder or a file", cause });
   }

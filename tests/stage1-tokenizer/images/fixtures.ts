@@ -2,6 +2,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { deflateSync } from "node:zlib";
 import sharp, { type Sharp } from "sharp";
 import type { ImageRecord } from "../../../stage1-tokenizer/images/index.ts";
 
@@ -15,6 +16,32 @@ export function plain([r, g, b]: Colour, height = 12, width = 12): Sharp {
 /** [height, width, 3] with no two alike rows: noise that does not compress away. */
 export function noise(height: number, width: number): Uint8Array {
   return Uint8Array.from({ length: height * width * 3 }, (_, i) => (Math.imul(i + 1, 2654435761) >>> 13) & 255);
+}
+
+/** A valid PNG of one grey that unpacks to height × width pixels. */
+export function pngOfSize(height: number, width: number): Uint8Array {
+  const size = Buffer.alloc(13);
+  size.writeUInt32BE(width, 0);
+  size.writeUInt32BE(height, 4);
+  size.set([1, 0, 0, 0, 0], 8); // 1 bit, grey
+  const rows = deflateSync(Buffer.alloc(height * (1 + Math.ceil(width / 8))), { level: 1 });
+  return Buffer.concat([
+    Buffer.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a),
+    ...[chunk("IHDR", size), chunk("IDAT", rows), chunk("IEND", Buffer.alloc(0))],
+  ]);
+}
+
+function chunk(type: string, data: Buffer): Buffer {
+  const body = Buffer.concat([Buffer.from(type), data]);
+  let crc = ~0;
+  for (const byte of body) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  const ends = Buffer.alloc(8);
+  ends.writeUInt32BE(data.length, 0);
+  ends.writeInt32BE(~crc, 4);
+  return Buffer.concat([ends.subarray(0, 4), body, ends.subarray(4)]);
 }
 
 /** Runs `use` with an empty folder, holding `files` (path → bytes), and removes it. */

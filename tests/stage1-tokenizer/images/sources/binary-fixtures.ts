@@ -1,15 +1,18 @@
 /** What the tests of sources with many images in one file share. Knows no format. */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { expect } from "vitest";
 import { type ImageSource, type RawPixels, listRecords } from "../../../../stage1-tokenizer/images/index.ts";
 import { TesseraError } from "../../../../shared/errors.ts";
 import { BAD_INPUT } from "../fixtures.ts";
 
-/** Writes `files` (name → bytes) to a new folder at `folder`. */
+/** Writes `files` (path → bytes) to a new folder at `folder`. */
 export function writeFiles(folder: string, files: Readonly<Record<string, Uint8Array | string>>): string {
   mkdirSync(folder);
-  for (const [name, content] of Object.entries(files)) writeFileSync(join(folder, name), content);
+  for (const [name, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
+    writeFileSync(join(folder, name), content);
+  }
   return folder;
 }
 

@@ -6,20 +6,10 @@ import { listRecords, openCifar } from "../../../../stage1-tokenizer/images/inde
 import { testImageSource } from "../../../contracts/image-source.ts";
 import { useTemporaryDirectory } from "../../../shared/temporary-directory.ts";
 import { badInputOf, readAll, readPixels, writeFiles } from "./binary-fixtures.ts";
+import { cifarBatch as batch, cifarFineBatch as fineBatch } from "./raw-fixtures.ts";
 
 const temporary = useTemporaryDirectory();
 const PLANE = 32 * 32;
-
-/** Red counts up from `seed`, green down, blue is constant. */
-function record(labels: readonly number[], seed: number): Uint8Array {
-  const at = (i: number) => (i < PLANE ? seed + i : i < 2 * PLANE ? seed - i : 7);
-  return Uint8Array.from([...labels, ...Array.from({ length: 3 * PLANE }, (_, i) => at(i))]);
-}
-
-const batch = (labels: readonly number[], seed = 0): Uint8Array =>
-  Buffer.concat(labels.map((label, i) => record([label], seed + i)));
-const fineBatch = (labels: readonly number[]): Uint8Array =>
-  Buffer.concat(labels.map((label) => record([3, label], 0)));
 
 const folder = writeFiles(temporary(), {
   "data_batch_1.bin": batch([3, 9, 3]),

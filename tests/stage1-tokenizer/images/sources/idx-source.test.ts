@@ -7,15 +7,9 @@ import { listRecords, openIdx } from "../../../../stage1-tokenizer/images/index.
 import { testImageSource } from "../../../contracts/image-source.ts";
 import { useTemporaryDirectory } from "../../../shared/temporary-directory.ts";
 import { badInputOf, damage, readAll, readPixels, writeFiles } from "./binary-fixtures.ts";
+import { idx } from "./raw-fixtures.ts";
 
 const temporary = useTemporaryDirectory();
-
-function idx(dimensions: readonly number[], array: Iterable<number>, type = 0x08): Uint8Array {
-  const header = Buffer.alloc(4 + 4 * dimensions.length);
-  header.set([0, 0, type, dimensions.length]);
-  dimensions.forEach((size, i) => header.writeUInt32BE(size, 4 + 4 * i));
-  return Buffer.concat([header, Uint8Array.from(array)]);
-}
 
 /** Pixel i of all images is i. */
 const images = (count: number, height = 3, width = 2): Uint8Array =>

@@ -1,6 +1,5 @@
 import { appendFile, mkdir, open, rm, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { deflateSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { TesseraError } from "../../../../shared/errors.ts";
@@ -13,7 +12,7 @@ import {
 } from "../../../../stage1-tokenizer/images/index.ts";
 import { testImageSource } from "../../../contracts/image-source.ts";
 import { useTemporaryDirectory } from "../../../shared/temporary-directory.ts";
-import { BAD_INPUT, plain, USAGE } from "../fixtures.ts";
+import { BAD_INPUT, plain, pngOfSize, USAGE } from "../fixtures.ts";
 import { archive, file, header, member } from "./tar-writer.ts";
 
 const temporary = useTemporaryDirectory();
@@ -352,29 +351,3 @@ describe("the word for shards", () => {
     (braces) => expect(expandShards(`/nowhere/${braces}.tar`)).rejects.toMatchObject(USAGE),
   );
 });
-
-/** A valid PNG of one grey that unpacks to height × width pixels. */
-function pngOfSize(height: number, width: number): Uint8Array {
-  const size = Buffer.alloc(13);
-  size.writeUInt32BE(width, 0);
-  size.writeUInt32BE(height, 4);
-  size.set([1, 0, 0, 0, 0], 8); // 1 bit, grey
-  const rows = deflateSync(Buffer.alloc(height * (1 + Math.ceil(width / 8))), { level: 1 });
-  return Buffer.concat([
-    Buffer.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a),
-    ...[chunk("IHDR", size), chunk("IDAT", rows), chunk("IEND", Buffer.alloc(0))],
-  ]);
-}
-
-function chunk(type: string, data: Buffer): Buffer {
-  const body = Buffer.concat([Buffer.from(type), data]);
-  let crc = ~0;
-  for (const byte of body) {
-    crc ^= byte;
-    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
-  }
-  const ends = Buffer.alloc(8);
-  ends.writeUInt32BE(data.length, 0);
-  ends.writeInt32BE(~crc, 4);
-  return Buffer.concat([ends.subarray(0, 4), body, ends.subarray(4)]);
-}
