@@ -13,19 +13,20 @@ import type { SessionOptions } from "../shared/onnx/session.ts";
 import { Rng } from "../shared/rng.ts";
 import type { Reporter } from "../shared/train/reporter.ts";
 import {
+  type BottleneckName,
   createBatches,
   createPreprocessing,
+  describeImageFailure,
+  type ImageFailure,
   loadAutoencoder,
   loadTokenizer,
   loadTokenizerTraining,
-  orderOf,
-  SHUFFLE_BUFFER,
-  streamImages,
-  type BottleneckName,
-  type ImageFailure,
   type ModelFigures,
+  orderOf,
   type Preprocessing,
   type RecordSet,
+  SHUFFLE_BUFFER,
+  streamImages,
   type Tile,
   type TokenizerConfig,
 } from "../stage1-tokenizer/index.ts";
@@ -197,7 +198,7 @@ async function reconstructSome(
 ): Promise<{ originals: Tile[]; reconstructions: Tile[] }> {
   const model = await openEither(directory, threads);
   const records = takeEvenly(heldOut, tiles).records();
-  const onFailure = ({ key, error }: ImageFailure): void => reporter.warn(`left out ${key}: ${error.message}`);
+  const onFailure = (failure: ImageFailure): void => reporter.warn(describeImageFailure(failure));
   const { preprocessing } = model;
   const [originals, reconstructions]: [Tile[], Tile[]] = [[], []];
   try {

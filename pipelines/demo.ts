@@ -13,14 +13,15 @@ import { openTokens, type TokenSet } from "../shared/token-file/index.ts";
 import type { Reporter } from "../shared/train/reporter.ts";
 import {
   createEmojiSource,
+  describeImageFailure,
+  type ImageSource,
   loadTokenizer,
   loadTokenizerTraining,
+  type RecordSet,
   splitSource,
   tokenizerConfig,
-  writeSheet,
-  type ImageSource,
-  type RecordSet,
   type TokenizerFigures,
+  writeSheet,
 } from "../stage1-tokenizer/index.ts";
 import {
   COUNTING_PRIORS,
@@ -84,7 +85,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
       tokenizer,
       records: split.heldOut.records(),
       tiles: 32,
-      onFailure: ({ key, error }) => reporter.warn(`left out ${key}: ${error.message}`),
+      onFailure: (failure) => reporter.warn(describeImageFailure(failure)),
       signal,
     });
     await writeSheet({

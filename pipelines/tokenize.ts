@@ -2,7 +2,13 @@
 import { createProvenance } from "../shared/artifact.ts";
 import { createTokenWriter, type TokenIndex } from "../shared/token-file/index.ts";
 import type { Reporter } from "../shared/train/reporter.ts";
-import { streamImages, type ImageRecord, type Tokenizer } from "../stage1-tokenizer/index.ts";
+import {
+  describeImageFailure,
+  type ImageFailure,
+  type ImageRecord,
+  streamImages,
+  type Tokenizer,
+} from "../stage1-tokenizer/index.ts";
 
 export interface TokenizeOptions {
   readonly tokenizer: Tokenizer;
@@ -42,10 +48,10 @@ export async function tokenizeImages(options: TokenizeOptions): Promise<Tokenize
   let done = 0;
   let failures = 0;
   const failing: Promise<void>[] = [];
-  const onFailure = ({ key, error }: { key: string; error: Error }): void => {
+  const onFailure = (failure: ImageFailure): void => {
     failures++;
-    reporter.warn(`left out ${key}: ${error.message}`);
-    failing.push(writer.fail({ key, reason: error.message }));
+    reporter.warn(describeImageFailure(failure));
+    failing.push(writer.fail({ key: failure.key, reason: failure.error.message }));
   };
   reporter.start("tokenize", options.total ?? 0, { unitsPerStep: { count: 1, unit: "images" } });
   try {

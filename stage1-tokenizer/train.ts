@@ -20,6 +20,7 @@ import {
   augment,
   createBatches,
   createPreprocessing,
+  describeImageFailure,
   orderOf,
   SHUFFLE_BUFFER,
   type Batches,
@@ -64,13 +65,11 @@ export async function trainTokenizer(options: TrainTokenizerOptions): Promise<To
   const rng = Rng.fromSeed(seed).fork("tokenizer");
   const preprocessing =
     options.preprocessing ?? createPreprocessing([options.config.imageSize, options.config.imageSize]);
-  const warn = ({ key, error }: { key: string; error: Error }): void =>
-    reporter.warn(`left out ${key}: ${error.message}`);
   const batches = createBatches({
     order: await orderOf(options.training, { rng: rng.fork("images"), shuffleBuffer }),
     preprocessing,
     batchSize: options.config.batchSize,
-    onFailure: warn,
+    onFailure: (failure) => reporter.warn(describeImageFailure(failure)),
   });
   try {
     const variance = await measureVariance(batches, options.config);

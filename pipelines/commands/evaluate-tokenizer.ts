@@ -2,12 +2,13 @@
 import { z } from "zod";
 
 import {
+  describeImageFailure,
+  type FeatureExtractor,
   hasTokenizerFeatures,
   loadTokenizer,
   openFeatureExtractor,
-  tokenizerFeatures,
-  type FeatureExtractor,
   type Tokenizer,
+  tokenizerFeatures,
 } from "../../stage1-tokenizer/index.ts";
 import { artifactPath } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
@@ -52,7 +53,7 @@ export const command = defineCommand({
         tokenizer,
         records,
         features,
-        onFailure: ({ key, error }) => reporter.warn(`left out ${key}: ${error.message}`),
+        onFailure: (failure) => reporter.warn(describeImageFailure(failure)),
         reporter,
         signal,
       });

@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { z } from "zod";
 
 import { Rng } from "../../shared/rng.ts";
-import { loadAutoencoder, writeSheet } from "../../stage1-tokenizer/index.ts";
+import { describeImageFailure, loadAutoencoder, writeSheet } from "../../stage1-tokenizer/index.ts";
 import { artifactPath, makeFolder } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
 import { sessionOptions, threadsOption } from "../engines.ts";
@@ -49,7 +49,7 @@ export const command = defineCommand({
           records,
           pairs: options.pairs,
           steps: options.between,
-          onFailure: ({ key, error }) => reporter.warn(`left out ${key}: ${error.message}`),
+          onFailure: (failure) => reporter.warn(describeImageFailure(failure)),
         }),
         ...(model.variational && {
           samples: await sampleRows(model, { count: options.samples, rng: Rng.fromSeed(options.seed).fork("latents") }),

@@ -2,7 +2,7 @@
 import { dirname } from "node:path";
 import { z } from "zod";
 
-import { loadTokenizer, writeSheet } from "../../stage1-tokenizer/index.ts";
+import { describeImageFailure, loadTokenizer, writeSheet } from "../../stage1-tokenizer/index.ts";
 import { artifactPath, makeFolder } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
 import { sessionOptions, threadsOption } from "../engines.ts";
@@ -34,7 +34,7 @@ export const command = defineCommand({
       tokenizer,
       records: records.records(),
       tiles: options.tiles,
-      onFailure: ({ key, error }) => reporter.warn(`left out ${key}: ${error.message}`),
+      onFailure: (failure) => reporter.warn(describeImageFailure(failure)),
       signal,
     });
     await tokenizer.dispose();

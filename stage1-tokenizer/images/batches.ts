@@ -24,6 +24,11 @@ export interface ImageFailure {
   readonly error: TesseraError;
 }
 
+/** For people; most errors name the record themselves. */
+export function describeImageFailure({ key, error }: ImageFailure): string {
+  return `left out ${error.message.startsWith(key) ? error.message : `${key}: ${error.message}`}`;
+}
+
 /** Told once about each record that cannot be decoded. Without one, the first such record is thrown. */
 export type OnImageFailure = (failure: ImageFailure) => void;
 

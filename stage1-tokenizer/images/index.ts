@@ -3,7 +3,7 @@
  */
 export { augment, type Augmentation, type BatchShape } from "./augment.ts";
 export { type Batches, type BatchesOptions, createBatches, type ImageBatch, type ImageFailure } from "./batches.ts";
-export type { OnImageFailure } from "./batches.ts";
+export { describeImageFailure, type OnImageFailure } from "./batches.ts";
 export { type CifarKind, openCifar } from "./sources/cifar-source.ts";
 export { decodeImage, decodeRecord, type DecodedRecord, MAX_PIXELS } from "./decode.ts";
 export { createEmojiSource } from "./sources/emoji-source.ts";
