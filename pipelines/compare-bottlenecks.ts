@@ -31,7 +31,7 @@ import {
   type TokenizerConfig,
 } from "../stage1-tokenizer/index.ts";
 import { runDirectory } from "./artifacts.ts";
-import { toTiles } from "./generate.ts";
+import { toTiles } from "./sheets.ts";
 import { takeEvenly } from "./sources.ts";
 import { checkFinished } from "./training-options.ts";
 

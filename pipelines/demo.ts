@@ -32,9 +32,9 @@ import {
   type ObjectiveName,
 } from "../stage2-prior/index.ts";
 import { runDirectory } from "./artifacts.ts";
-import { generate, toTiles } from "./generate.ts";
+import { generate } from "./generate.ts";
 import { reconstruct } from "./reconstruct.ts";
-import { pairRows, toRows } from "./sheets.ts";
+import { pairRows, toRows, toTiles } from "./sheets.ts";
 import { tokenizeImages } from "./tokenize.ts";
 import { checkFinished } from "./training-options.ts";
 

@@ -4,8 +4,7 @@
  */
 import type { Rng } from "../shared/rng.ts";
 import { streamImages, type Autoencoder, type OnImageFailure, type Tile } from "../stage1-tokenizer/index.ts";
-import { toTiles } from "./generate.ts";
-import { toRows } from "./sheets.ts";
+import { toRows, toTiles } from "./sheets.ts";
 import { takeEvenly, type Records } from "./sources.ts";
 
 export type Rows = readonly (readonly Tile[])[];

@@ -9,7 +9,7 @@ import {
   type Tokenizer,
   type TokenizerFigures,
 } from "../stage1-tokenizer/index.ts";
-import { toTiles } from "./generate.ts";
+import { toTiles } from "./sheets.ts";
 
 export interface PassOptions {
   readonly tokenizer: Tokenizer;

@@ -15,3 +15,13 @@ export function toRows(
 export function pairRows(originals: readonly Tile[], reconstructions: readonly Tile[], columns = 16): Tile[][] {
   return toRows(originals, columns).flatMap((row, i) => [row, toRows(reconstructions, columns)[i] ?? []]);
 }
+
+/** uint8 [N, H, W, 3] as N tiles (views). */
+export function toTiles(images: Uint8Array, [height, width]: readonly [number, number]): Tile[] {
+  const length = height * width * 3;
+  return Array.from({ length: images.length / length }, (_, i) => ({
+    pixels: images.subarray(i * length, (i + 1) * length),
+    height,
+    width,
+  }));
+}

@@ -5,9 +5,12 @@
 export type { CountingPrior } from "./baselines/counting-prior.ts";
 export { COUNTING_PRIORS } from "./baselines/index.ts";
 export { PRIOR_PRESETS, priorConfig, type PriorConfig, type PriorPreset } from "./config.ts";
+export { SAMPLER_NAMES, type SamplerName } from "./decoding.ts";
 export type { PublishPriorOptions, TrainedPrior } from "./export.ts";
 export { MASK_SCHEDULES, maskSchedule } from "./mask-schedule.ts";
-export { loadPrior, type Prior, type SampleRequest } from "./prior.ts";
+export { loadPrior, SAMPLE_BATCH, type Prior, type SampleRequest, type StepsRequest } from "./prior.ts";
+export { GUIDANCE_SCHEDULES, type Guidance, type GuidanceSchedule } from "./sample/guidance.ts";
+export type { SampleProgress, SampleSteps } from "./sample/sampler.ts";
 export { OBJECTIVES, type ObjectiveName, type PriorSpec } from "./signature.ts";
 export type { PriorRun, TrainPriorOptions } from "./train.ts";
 

@@ -2,34 +2,34 @@
  * A published prior, ready to sample. Runs the artefact's graph; loads no TensorFlow.js and knows nothing of training nor of images.
  */
 import { openArtifact } from "../shared/artifact.ts";
-import { mismatch, usageError } from "../shared/errors.ts";
+import { mismatch } from "../shared/errors.ts";
 import { decodeModel } from "../shared/onnx/read.ts";
 import { createSession, type OnnxSession, type SessionOptions } from "../shared/onnx/session.ts";
 import type { Rng } from "../shared/rng.ts";
-import type { TokenGrid } from "../shared/tokens.ts";
+import { UNKNOWN, type TokenGrid } from "../shared/tokens.ts";
+import { createDecoder, type DecodingOptions } from "./decoding.ts";
 import { parsePriorManifest } from "./manifest.ts";
-import { maskSchedule } from "./mask-schedule.ts";
-import { createCausalNetwork, createMaskedNetwork, type CausalSessions } from "./networks.ts";
-import { sampleCausal } from "./sample/causal.ts";
-import { sampleMaskgit } from "./sample/maskgit.ts";
+import type { CausalSessions } from "./networks.ts";
+import { checkInteger, checkKnown, type SampleSteps } from "./sample/sampler.ts";
 import { GRAPH_FILE, type PriorSpec } from "./signature.ts";
 
-export interface SampleRequest {
+/** Images to be sampled side by side. */
+export interface StepsRequest extends DecodingOptions {
   readonly count: number;
   /** Image i depends on (rng, i) alone, not on the batch it is sampled in. */
   readonly rng: Rng;
-  readonly temperature?: number | undefined;
-  /** Class of every image, by name; unconditional where absent. */
-  readonly className?: string | undefined;
-  /** Masked priors: decoding steps, default 12, or one a token where there are fewer. */
-  readonly steps?: number | undefined;
-  /** Masked priors: noise on the confidence, default 4.5. */
-  readonly choiceTemperature?: number | undefined;
-  /** Images sampled side by side, default 16: bounds memory. */
-  readonly batchSize?: number | undefined;
-  /** Called with the number of tokens fixed since the last call. */
-  readonly onProgress?: ((newTokens: number) => void) | undefined;
+  /** Number of the first image (0). */
+  readonly firstIndex?: number | undefined;
+  /** [count, h, w], `UNKNOWN` where to fill; every other token is kept. Nothing known if left out. */
+  readonly known?: TokenGrid | undefined;
   readonly signal?: AbortSignal;
+}
+
+export interface SampleRequest extends StepsRequest {
+  /** Images sampled side by side, default `SAMPLE_BATCH`: bounds memory. */
+  readonly batchSize?: number | undefined;
+  /** Called with the number of tokens fixed since the last call, known ones at once. */
+  readonly onProgress?: ((newTokens: number) => void) | undefined;
 }
 
 export interface Prior {
@@ -38,11 +38,16 @@ export interface Prior {
   readonly spec: PriorSpec;
   /** @throws usage for a class that does not exist or options that do not fit; numerical if the graph returns NaN. */
   sample(request: SampleRequest): Promise<TokenGrid>;
+  /**
+   * The same images in one batch, step by step; may be left after any of them.
+   * @throws on the first step, as `sample` does
+   */
+  steps(request: StepsRequest): SampleSteps;
   dispose(): Promise<void>;
 }
 
-const DEFAULT_BATCH = 16;
-const DEFAULT_STEPS = 12;
+/** Images `sample` draws side by side unless told otherwise. */
+export const SAMPLE_BATCH = 16;
 
 /** @throws bad-input if the folder is no artefact; mismatch if it is no prior, a file was changed, or the graph's K is not the manifest's. */
 export async function loadPrior(directory: string, options: SessionOptions = {}): Promise<Prior> {
@@ -61,6 +66,7 @@ export async function loadPrior(directory: string, options: SessionOptions = {})
     name: artifact.manifest.name,
     spec,
     sample: (request) => sampleInBatches(sessions, spec, request),
+    steps: (request) => stepsOfBatch(sessions, spec, request),
     dispose: async () => {
       await session.dispose();
       if (empty !== session) await empty.dispose();
@@ -83,85 +89,50 @@ function checkGraph(session: OnnxSession, spec: PriorSpec, directory: string): v
 }
 
 async function sampleInBatches(sessions: CausalSessions, spec: PriorSpec, request: SampleRequest): Promise<TokenGrid> {
-  const [height, width] = spec.grid;
-  const { count, batchSize = DEFAULT_BATCH } = request;
-  checkPositive("count", count);
-  checkPositive("batchSize", batchSize);
-  const tokens = new Int32Array(count * height * width);
-  const classId = classIdOf(request.className, spec);
+  const { count, rng, firstIndex = 0, known, batchSize = SAMPLE_BATCH, onProgress, signal } = request;
+  const shape = checkShape(request, spec);
+  checkInteger("batchSize", batchSize, 1);
+  const decode = createDecoder(sessions, spec, request);
+  const length = shape[1] * shape[2];
+  const tokens = new Int32Array(count * length); // [count, L]
   for (let first = 0; first < count; first += batchSize) {
     const size = Math.min(batchSize, count - first);
-    const part = await sampleBatch(sessions, spec, { ...request, classId, first, size });
-    tokens.set(part.tokens, first * height * width);
+    const own = known?.tokens.subarray(first * length, (first + size) * length);
+    const steps = decode({
+      count: size,
+      firstIndex: firstIndex + first,
+      rng,
+      known: own && { tokens: own, shape: [size, shape[1], shape[2]] },
+      signal,
+    });
+    tokens.set((await drainReporting(steps, onProgress)).tokens, first * length);
   }
-  return { tokens, shape: [count, height, width] };
+  return { tokens, shape };
 }
 
-interface BatchRequest extends SampleRequest {
-  readonly classId: number;
-  readonly first: number;
-  readonly size: number;
+async function* stepsOfBatch(sessions: CausalSessions, spec: PriorSpec, request: StepsRequest): SampleSteps {
+  const { count, rng, firstIndex = 0, known, signal } = request;
+  checkShape(request, spec);
+  return yield* createDecoder(sessions, spec, request)({ count, firstIndex, rng, known, signal });
 }
 
-function sampleBatch(sessions: CausalSessions, spec: PriorSpec, request: BatchRequest): Promise<TokenGrid> {
-  const { codebookSize, grid } = spec;
-  const {
-    size,
-    first,
-    rng,
-    temperature,
-    onProgress,
-    steps = Math.min(DEFAULT_STEPS, grid[0] * grid[1]),
-    choiceTemperature,
-  } = request;
-  let fixed = 0;
-  const common = {
-    codebookSize,
-    grid,
-    count: size,
-    firstIndex: first,
-    rng,
-    temperature,
-    onStep: ({ step, steps: all }: { step: number; steps: number }) => {
-      const now = Math.round((step / all) * size * grid[0] * grid[1]);
-      onProgress?.(now - fixed);
-      fixed = now;
-    },
-    ...(request.signal === undefined ? {} : { signal: request.signal }),
-  };
-  const classIds = new Int32Array(size).fill(request.classId);
-  switch (spec.objective) {
-    case "causal":
-      return sampleCausal({
-        ...common,
-        tokensToLogits: createCausalNetwork(sessions, { codebookSize, length: grid[0] * grid[1], classIds }),
-      });
-    case "masked":
-      return sampleMaskgit({
-        ...common,
-        tokensToLogits: createMaskedNetwork(sessions.growing, { codebookSize, classIds }),
-        steps,
-        schedule: maskSchedule(spec.maskSchedule),
-        ...(choiceTemperature === undefined ? {} : { choiceTemperature }),
-      });
-    default:
-      return spec.objective satisfies never;
+/** Runs a sampler to its end and reports how many tokens each step fixed. */
+async function drainReporting(steps: SampleSteps, onProgress: SampleRequest["onProgress"]): Promise<TokenGrid> {
+  let reported = 0;
+  for (;;) {
+    const { done, value } = await steps.next();
+    const { tokens } = done === true ? value : value.grid;
+    const fixed = onProgress === undefined ? 0 : tokens.filter((token) => token !== UNKNOWN).length;
+    onProgress?.(fixed - reported);
+    reported = fixed;
+    if (done === true) return value;
   }
 }
 
-/** @throws usage unless `value` is an integer ≥ 1 */
-function checkPositive(where: string, value: number): void {
-  if (Number.isSafeInteger(value) && value >= 1) return;
-  throw usageError({ what: "not a number of images", where, expected: "an integer ≥ 1", got: String(value) });
-}
-
-/** The null class, which follows the named ones, where no name is given. */
-function classIdOf(name: string | undefined, { classes }: PriorSpec): number {
-  if (name === undefined) return classes.length;
-  const id = classes.indexOf(name);
-  if (id >= 0) return id;
-  throw usageError({
-    what: `there is no class "${name}"`,
-    expected: classes.length === 0 ? "no class: the prior is unconditional" : classes.join(", "),
-  });
+/** @returns [count, h, w] */
+function checkShape({ count, known }: StepsRequest, { grid, codebookSize }: PriorSpec): TokenGrid["shape"] {
+  checkInteger("count", count, 1);
+  const shape = [count, ...grid] as const;
+  if (known !== undefined) checkKnown(known, shape, codebookSize);
+  return shape;
 }

@@ -19,6 +19,7 @@ export {
   PreprocessingSchema,
   serializePreprocessing,
 } from "./preprocess.ts";
+export { type Film, writeFilm } from "./film.ts";
 export { orderOf, type OrderOptions, recordSet, type RecordSet, SHUFFLE_BUFFER, splitSource } from "./record-set.ts";
 export { type ImageContent, type ImageRecord, type ImageSource, iterateRecords } from "./source.ts";
 export { listRecords, type RawPixels } from "./source.ts";

@@ -43,16 +43,20 @@ export async function encodePng(pixels: Uint8Array, height: number, width: numbe
 /** Writes a sheet as PNG, whole or not at all; makes the folder if need be. @throws failure if the disk refuses. */
 export async function writeSheet({ path, ...layout }: SheetLayout & { readonly path: string }): Promise<void> {
   const { pixels, height, width } = drawSheet(layout);
-  const png = await encodePng(pixels, height, width);
+  await writeWhole(path, await encodePng(pixels, height, width), "sheet");
+}
+
+/** Writes a file, whole or not at all; makes the folder if need be. @throws failure if the disk refuses. */
+export async function writeWhole(path: string, bytes: Uint8Array, kind: string): Promise<void> {
   const partial = `${path}.${process.pid}.partial`;
   try {
     await mkdir(dirname(path), { recursive: true });
-    await writeFile(partial, png);
+    await writeFile(partial, bytes);
     await rename(partial, path);
   } catch (cause) {
     await rm(partial, { force: true }).catch(() => undefined);
     const todo = "Check that the folder can be written to and the disk has room.";
-    throw failure({ what: "sheet cannot be written", where: path, todo, cause });
+    throw failure({ what: `${kind} cannot be written`, where: path, todo, cause });
   }
 }
 

@@ -3,8 +3,20 @@
  * and fed to the network like drawn ones. Knows no network and keeps no cache; the network's closure does.
  */
 import { UNKNOWN, type TokenGrid } from "../../shared/tokens.ts";
-import { Categorical } from "./categorical.ts";
-import { checkLogits, finished, start, type CausalTokensToLogits, type SampleOptions } from "./sampler.ts";
+import {
+  checkLogits,
+  drain,
+  finished,
+  start,
+  type CausalTokensToLogits,
+  type SampleOptions,
+  type SampleSteps,
+} from "./sampler.ts";
+
+export type CausalOptions = SampleOptions<CausalTokensToLogits>;
+
+/** Runs `causalSteps` to its end. */
+export const sampleCausal = (options: CausalOptions): Promise<TokenGrid> => drain(causalSteps(options));
 
 /**
  * Fills the open positions of `count` grids. A draw depends on (seed, image, position) and on the image's earlier tokens alone;
@@ -14,10 +26,9 @@ import { checkLogits, finished, start, type CausalTokensToLogits, type SampleOpt
  * @throws mismatch if the network answers in another shape than [N, K]
  * @throws numerical on NaN or infinite logits, naming image and position
  */
-export async function sampleCausal(options: SampleOptions<CausalTokensToLogits>): Promise<TokenGrid> {
-  const { tokensToLogits, codebookSize, count, signal, onStep } = options;
-  const { tokens, grid, length, temperature, firstIndex, rngs } = start(options);
-  const categorical = new Categorical(codebookSize);
+export async function* causalSteps(options: CausalOptions): SampleSteps {
+  const { tokensToLogits, codebookSize, count, signal } = options;
+  const { tokens, grid, length, temperature, firstIndex, rngs, categorical } = start(options);
   let fed = 0; // positions whose preceding token the network has seen
   for (let position = 0; position < length; position++) {
     signal?.throwIfAborted();
@@ -36,7 +47,7 @@ export async function sampleCausal(options: SampleOptions<CausalTokensToLogits>)
         tokens[image * length + position] = categorical.draw({ ...draw, logits, offset: image * codebookSize });
       });
     }
-    onStep?.({ step: position + 1, steps: length, grid });
+    yield { step: position + 1, steps: length, grid };
   }
   return finished(grid);
 }

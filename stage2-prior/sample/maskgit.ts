@@ -4,24 +4,11 @@
  *
  * Source: Chang, Zhang, Jiang, Liu, Freeman, "MaskGIT: Masked Generative Image Transformer", CVPR 2022, arXiv:2202.04200, §3.2.
  */
-import { usageError } from "../../shared/errors.ts";
 import { UNKNOWN, type TokenGrid } from "../../shared/tokens.ts";
-import { uncoverCounts, type MaskSchedule } from "../mask-schedule.ts";
-import { Categorical } from "./categorical.ts";
-import {
-  checkLogits,
-  checkNonNegative,
-  finished,
-  start,
-  type SampleOptions,
-  type Start,
-  type TokensToLogits,
-} from "./sampler.ts";
+import { checkNonNegative, checkLogits, drain, finished, start, type SampleSteps, type Start } from "./sampler.ts";
+import { checkSteps, planImages, type ScheduledOptions } from "./schedule.ts";
 
-export interface MaskgitOptions extends SampleOptions<TokensToLogits> {
-  /** Network calls, 1 … h·w; 8 to 12 are usual. An image with fewer open positions than steps is done after as many. */
-  readonly steps: number;
-  readonly schedule: MaskSchedule;
+export interface MaskgitOptions extends ScheduledOptions {
   /**
    * Noise on the choice of what to keep (4.5): confidence = log p(drawn) + choiceTemperature · (1 − r) · Gumbel, where r rises to 1
    * at the last step. 0 keeps the most likely draws.
@@ -29,22 +16,25 @@ export interface MaskgitOptions extends SampleOptions<TokensToLogits> {
   readonly choiceTemperature?: number | undefined;
 }
 
+/** Runs `maskgitSteps` to its end. */
+export const sampleMaskgit = (options: MaskgitOptions): Promise<TokenGrid> => drain(maskgitSteps(options));
+
 /**
- * Fills the open positions of `count` grids.
+ * Fills the open positions of `count` grids. 8 to 12 steps are usual.
  * @returns [count, h, w], every entry 0 … K−1
  * @throws usage or bad-input on options that make no sense
  * @throws mismatch if the network answers in another shape than [N, L, K]
  * @throws numerical on NaN or infinite logits, naming image and position
  */
-export async function sampleMaskgit(options: MaskgitOptions): Promise<TokenGrid> {
-  const { tokensToLogits, codebookSize, count, steps, schedule, signal, onStep, choiceTemperature = 4.5 } = options;
+export async function* maskgitSteps(options: MaskgitOptions): SampleSteps {
+  const { tokensToLogits, codebookSize, count, steps, schedule, signal, choiceTemperature = 4.5 } = options;
   const begun = start(options);
   const { tokens, grid, length } = begun;
   checkNonNegative("choiceTemperature", choiceTemperature);
   checkSteps(steps, length);
   const plans = planImages(begun, steps, schedule);
   const lastStep = Math.max(...plans.map((plan) => plan.length));
-  const drawer: Drawer = { ...begun, codebookSize, choiceTemperature, categorical: new Categorical(codebookSize) };
+  const drawer: Drawer = { ...begun, codebookSize, choiceTemperature };
   for (let step = 0; step < lastStep; step++) {
     signal?.throwIfAborted();
     const logits = await tokensToLogits(tokens); // [N, L, K]
@@ -57,7 +47,7 @@ export async function sampleMaskgit(options: MaskgitOptions): Promise<TokenGrid>
         tokens[image * length + position] = token;
       }
     });
-    onStep?.({ step: step + 1, steps: lastStep, grid });
+    yield { step: step + 1, steps: lastStep, grid };
   }
   return finished(grid);
 }
@@ -71,7 +61,6 @@ interface Candidate {
 interface Drawer extends Start {
   readonly codebookSize: number;
   readonly choiceTemperature: number;
-  readonly categorical: Categorical;
 }
 
 /** Highest confidence first; of equals, the one that comes first in raster order. */
@@ -93,23 +82,4 @@ function drawOpenPositions(drawer: Drawer, at: { image: number; logits: Float32A
     candidates.push({ position, token, confidence: categorical.logProbability + noise });
   }
   return candidates;
-}
-
-/** How many tokens each image fixes in each of its steps; an image with nothing open has none. */
-function planImages({ tokens, length, rngs }: Start, steps: number, schedule: MaskSchedule): Int32Array[] {
-  return rngs.map((_, image) => {
-    const open = tokens.subarray(image * length, (image + 1) * length).filter((token) => token === UNKNOWN).length;
-    return open === 0 ? new Int32Array(0) : uncoverCounts(open, Math.min(steps, open), schedule);
-  });
-}
-
-/** The whole grid bounds `steps`, so that what is asked does not depend on how much of an image is known. */
-function checkSteps(steps: number, length: number): void {
-  if (Number.isInteger(steps) && steps >= 1 && steps <= length) return;
-  throw usageError({
-    what: "cannot fix at least one token in every step",
-    where: "steps",
-    expected: `an integer 1 … ${length}, the positions of the grid`,
-    got: String(steps),
-  });
 }

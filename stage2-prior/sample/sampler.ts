@@ -1,10 +1,12 @@
 /**
  * What the samplers share: the two kinds of network function they decode with, their options, and the grid they start from.
- * Knows no runtime: a network is a function from tokens to logits. Guidance is a wrapper around that function.
+ * Knows no runtime: a network is a function from tokens to logits. Guidance is a wrapper around that function. A sampler is an
+ * async generator: it yields after every step and may be left there.
  */
 import { invariant, mismatch, usageError } from "../../shared/errors.ts";
 import type { Rng } from "../../shared/rng.ts";
 import { checkTokens, UNKNOWN, type TokenGrid } from "../../shared/tokens.ts";
+import { Categorical, type Truncation } from "./categorical.ts";
 
 /**
  * Masked network: what stands at every position, given what is known of each grid.
@@ -26,11 +28,14 @@ export interface SampleProgress {
   /** Steps done, 1 … `steps`. */
   readonly step: number;
   readonly steps: number;
-  /** The grids so far, `UNKNOWN` where open. A live view: copy what must outlast the call. */
+  /** The grids so far, `UNKNOWN` where open. A live view: copy what must outlast the step. */
   readonly grid: TokenGrid;
 }
 
-export interface SampleOptions<Network> {
+/** Yields after every step; returns [N, h, w], every entry 0 … K−1. */
+export type SampleSteps = AsyncGenerator<SampleProgress, TokenGrid, undefined>;
+
+export interface SampleOptions<Network> extends Truncation {
   readonly tokensToLogits: Network;
   /** K */
   readonly codebookSize: number;
@@ -46,7 +51,6 @@ export interface SampleOptions<Network> {
   readonly rng: Rng;
   /** Divides the logits (1); 0 takes the most likely token. */
   readonly temperature?: number | undefined;
-  readonly onStep?: ((progress: SampleProgress) => void) | undefined;
   /** Looked at between steps; the sampler throws the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -63,22 +67,25 @@ export interface Start {
   readonly firstIndex: number;
   /** One stream per image. */
   readonly rngs: readonly Rng[];
+  readonly categorical: Categorical;
 }
 
 /**
- * @throws usage if a size, index or temperature makes no sense or `known` has another shape
+ * @throws usage if a size, index, temperature or truncation makes no sense or `known` has another shape
  * @throws bad-input if a known token is not of the codebook
  */
 export function start(options: SampleOptions<unknown>): Start {
   const { codebookSize, count, known, rng } = options;
   const [height, width] = options.grid;
-  const { firstIndex = 0, temperature = 1 } = options;
+  const { firstIndex = 0, temperature = 1, topK, topP } = options;
   checkInteger("count", count, 1);
   checkInteger("codebookSize", codebookSize, 1);
   checkInteger("grid height", height, 1);
   checkInteger("grid width", width, 1);
   checkInteger("firstIndex", firstIndex, 0);
   checkNonNegative("temperature", temperature);
+  if (topK !== undefined) checkInteger("topK", topK, 1);
+  if (topP !== undefined) checkShare("topP", topP);
   if (known !== undefined) checkKnown(known, [count, height, width], codebookSize);
   const length = height * width;
   const tokens = known === undefined ? new Int32Array(count * length).fill(UNKNOWN) : known.tokens.slice(); // [N, L]
@@ -89,6 +96,7 @@ export function start(options: SampleOptions<unknown>): Start {
     temperature,
     firstIndex,
     rngs: Array.from({ length: count }, (_, image) => rng.fork("image", firstIndex + image)),
+    categorical: new Categorical(codebookSize, { topK, topP }),
   };
 }
 
@@ -122,7 +130,16 @@ export function finished(grid: TokenGrid): TokenGrid {
   return grid;
 }
 
-function checkInteger(where: string, value: number, minimum: number): void {
+/** Runs a sampler to its end. @returns [N, h, w], every entry 0 … K−1 */
+export async function drain(steps: SampleSteps): Promise<TokenGrid> {
+  for (;;) {
+    const { done, value } = await steps.next();
+    if (done === true) return value;
+  }
+}
+
+/** @throws usage unless `value` is an integer ≥ `minimum` */
+export function checkInteger(where: string, value: number, minimum: number): void {
   if (Number.isSafeInteger(value) && value >= minimum) return;
   throw usageError({
     what: "not a number a sampler can use",
@@ -132,7 +149,21 @@ function checkInteger(where: string, value: number, minimum: number): void {
   });
 }
 
-function checkKnown(known: TokenGrid, shape: readonly number[], codebookSize: number): void {
+function checkShare(where: string, value: number): void {
+  if (value > 0 && value <= 1) return;
+  throw usageError({
+    what: "not a number a sampler can use",
+    where,
+    expected: "a number above 0, at most 1",
+    got: String(value),
+  });
+}
+
+/**
+ * @throws usage if known tokens have another shape than the images to sample
+ * @throws bad-input if one is not of the codebook
+ */
+export function checkKnown(known: TokenGrid, shape: readonly number[], codebookSize: number): void {
   if (known.shape.some((size, axis) => size !== shape[axis])) {
     throw usageError({
       what: "known tokens have another shape than the images to sample",

@@ -9,6 +9,7 @@ import type {
   CausalTokensToLogits,
   SampleOptions,
   SampleProgress,
+  SampleSteps,
   TokensToLogits,
 } from "../../stage2-prior/sample/sampler.ts";
 
@@ -20,7 +21,17 @@ export interface SamplerLeaf {
   readonly name: string;
   /** Why the tokens of independent positions need not have the network's distribution, where that is so. */
   readonly biased?: string;
+  readonly steps: (world: FakeWorld, options: LeafOptions) => SampleSteps;
   readonly sample: (world: FakeWorld, options: LeafOptions) => Promise<TokenGrid>;
+}
+
+/** Runs a sampler to its end and shows every step on the way. */
+export async function watch(steps: SampleSteps, onStep: (progress: SampleProgress) => void): Promise<TokenGrid> {
+  for (;;) {
+    const next = await steps.next();
+    if (next.done === true) return next.value;
+    onStep(next.value);
+  }
 }
 
 /** `world` as a masked network. */
@@ -82,7 +93,7 @@ const image = (grid: TokenGrid, index: number): number[] => {
   return [...grid.tokens.subarray(index * length, (index + 1) * length)];
 };
 
-export function describeSampler({ name, biased, sample }: SamplerLeaf): void {
+export function describeSampler({ name, biased, steps, sample }: SamplerLeaf): void {
   describe(`sampler ${name}: what is filled`, () => {
     test("known tokens are kept and every position holds a code", async () => {
       const token = fc.oneof(fc.constant(UNKNOWN), fc.integer({ min: 0, max: K - 1 }));
@@ -112,11 +123,26 @@ export function describeSampler({ name, biased, sample }: SamplerLeaf): void {
         });
         before = Int32Array.from(now.grid.tokens);
       };
-      const result = await sample(tangled, { ...base, onStep });
+      const result = await watch(steps(tangled, base), onStep);
+      expect([...result.tokens]).toEqual([...(await sample(tangled, base)).tokens]);
       expect([...fills]).toEqual(Array.from(fills, () => 1));
       expect([...result.tokens]).toEqual([...before]);
       expect(progress.map(({ step }) => step)).toEqual(progress.map((_, i) => i + 1));
       expect(progress.map(({ steps }) => steps)).toEqual(progress.map(() => progress.length));
+    });
+
+    test("left between two steps, it has shown everything it fixed, and that can be gone on from", async () => {
+      const begun = steps(tangled, base);
+      const first = await begun.next();
+      if (first.done === true) throw new Error("one step at least");
+      const known = { tokens: Int32Array.from(first.value.grid.tokens), shape: first.value.grid.shape };
+      await begun.return({ tokens: new Int32Array(0), shape: [0, 0, 0] });
+      expect(await begun.next()).toEqual({ done: true, value: undefined });
+      expect([...first.value.grid.tokens]).toEqual([...known.tokens]);
+      const resumed = await sample(tangled, { ...base, known });
+      known.tokens.forEach((token, i) => {
+        if (token !== UNKNOWN) expect(resumed.tokens[i]).toBe(token);
+      });
     });
 
     test("grids without an open position come back without a question to the network", async () => {
@@ -166,6 +192,20 @@ export function describeSampler({ name, biased, sample }: SamplerLeaf): void {
       expect(chiSquare).toBeLessThan(27.9); // 99.99 % quantile at 6 degrees of freedom
     });
 
+    test("top-k draws only among the k likeliest codes, top-p only from the nucleus", async () => {
+      const options = { ...base, grid: [8, 8], count: 8, temperature: 2 } as const;
+      const drawn = async (truncation: Partial<LeafOptions>): Promise<number[]> =>
+        [...new Set((await sample(fixed, { ...options, ...truncation })).tokens)].sort();
+      expect(await drawn({ topK: 3 })).toEqual([0, 3, 5]);
+      expect(await drawn({ topP: 0.45 })).toEqual([0, 5]); // 0.27 and 0.21 at temperature 2
+      expect(await drawn({ topK: 3, topP: 0.3 })).toEqual([0]);
+    });
+
+    test("what cuts nothing off changes no draw", async () => {
+      const free = await sample(tangled, base);
+      expect([...(await sample(tangled, { ...base, topK: K, topP: 1 })).tokens]).toEqual([...free.tokens]);
+    });
+
     test("temperature 0 takes the most likely code, the lowest of equals", async () => {
       const ties: FakeWorld = (_, position) => Array.from({ length: K }, (__, k) => (k % 3 === position % 3 ? 1 : 0));
       const { tokens } = await sample(ties, { ...base, temperature: 0 });
@@ -195,14 +235,13 @@ export function describeSampler({ name, biased, sample }: SamplerLeaf): void {
 
     test("an abort during a step stops before the next", async () => {
       const controller = new AbortController();
-      let steps = 0;
-      const onStep = (): void => {
-        steps++;
+      let done = 0;
+      const stopped = watch(steps(tangled, { ...base, signal: controller.signal }), () => {
+        done++;
         controller.abort();
-      };
-      const stopped = sample(tangled, { ...base, onStep, signal: controller.signal });
+      });
       await expect(stopped).rejects.toMatchObject({ name: "AbortError" });
-      expect(steps).toBe(1);
+      expect(done).toBe(1);
     });
 
     test.each([NaN, Infinity, -Infinity])(
@@ -212,7 +251,7 @@ export function describeSampler({ name, biased, sample }: SamplerLeaf): void {
           FIXED_LOGITS.map((logit, k) => (position === 6 && k === 4 ? bad : logit));
         const sampled = sample(broken, { ...base, firstIndex: 40 });
         await expect(sampled).rejects.toMatchObject({ code: "numerical" });
-        await expect(sampled).rejects.toThrow(/image 40, position 6/);
+        await expect(sampled).rejects.toThrow(/image 4[0-2], position 6/);
       },
     );
 
@@ -230,6 +269,11 @@ export function describeSampler({ name, biased, sample }: SamplerLeaf): void {
       ["a negative index", { firstIndex: -1 }, "usage"],
       ["a negative temperature", { temperature: -1 }, "usage"],
       ["temperature NaN", { temperature: NaN }, "usage"],
+      ["top-k of 0", { topK: 0 }, "usage"],
+      ["top-k of 1.5", { topK: 1.5 }, "usage"],
+      ["top-p of 0", { topP: 0 }, "usage"],
+      ["top-p above 1", { topP: 1.01 }, "usage"],
+      ["top-p NaN", { topP: NaN }, "usage"],
       ["known tokens of another shape", known(new Int32Array(60), [3, 5, 4]), "usage"],
       ["known tokens that do not fill their shape", known(new Int32Array(59), [3, 4, 5]), "bad-input"],
       ["a known token K", known(new Int32Array(60).fill(K), [3, 4, 5]), "bad-input"],

@@ -59,7 +59,8 @@ describe("the whole path", () => {
           "--out",
           out,
         ];
-        const { code, json, stderr } = await tessera("generate", ...words, "--steps", 4, "--class", "west", "--json");
+        const steps = objective === "masked" ? ["--steps", 4] : [];
+        const { code, json, stderr } = await tessera("generate", ...words, ...steps, "--class", "west", "--json");
         expect(code, stderr).toBe(0);
         expect(json).toMatchObject({ count: 3 });
         expect(json?.["secondsPerImage"]).toBeGreaterThan(0);
@@ -72,10 +73,47 @@ describe("the whole path", () => {
     },
   );
 
+  it("films the first images being uncovered, and they are the same images", async () => {
+    const out = temporary("filmed");
+    const words = ["--tokenizer", world.tokenizer, "--prior", world.masked, "--count", 3, "--seed", 7, "--out", out];
+    const rest = ["--sampler", "halton", "--steps", 5, "--class", "west", "--top-k", 9, "--top-p", 0.9];
+    const guidance = ["--guidance", 2, "--guidance-schedule", "cosine"];
+    const plain = await tessera("generate", ...words, ...rest, ...guidance, "--json");
+    expect(plain.code, plain.stderr).toBe(0);
+    expect(plain.json).not.toHaveProperty("film");
+    const image = await readFile(join(out, "seed7-00002.png"));
+    const filmed = await tessera("generate", ...words, ...rest, ...guidance, "--film", "--json");
+    expect(filmed.code, filmed.stderr).toBe(0);
+    expect(filmed.json).toMatchObject({ film: join(out, "seed7-film.webp") });
+    expect(await sharp(join(out, "seed7-film.webp")).metadata()).toMatchObject({ format: "webp", pages: 5 });
+    expect(image.equals(await readFile(join(out, "seed7-00002.png")))).toBe(true);
+  });
+
+  it.each([
+    ["masked", ["--guidance", 2], /class/],
+    ["masked", ["--guidance-schedule", "linear"], /--guidance/],
+    ["masked", ["--sampler", "halton", "--choice-temperature", 1], /halton/],
+    ["masked", ["--top-p", 0], /--top-p/],
+    ["masked", ["--top-k", 0], /--top-k/],
+    ["causal", ["--sampler", "halton"], /causal/],
+    ["causal", ["--steps", 4], /causal/],
+  ] as const)("generate with the %s prior refuses %j (2)", async (objective, wrong, sentence) => {
+    const words = ["--tokenizer", world.tokenizer, "--prior", world[objective], "--out", temporary("out")];
+    const { code, stderr } = await tessera("generate", ...words, ...wrong);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(sentence);
+  });
+
   it.each(["causal", "masked"] as const)("samples image i of the %s prior whatever the batch", async (objective) => {
     const prior = await loadPrior(world[objective], { threads: 2 });
     const sample = (batchSize: number) =>
-      prior.sample({ count: 5, batchSize, rng: Rng.fromSeed(3), steps: 3, temperature: 0.7 });
+      prior.sample({
+        count: 5,
+        batchSize,
+        rng: Rng.fromSeed(3),
+        temperature: 0.7,
+        ...(objective === "masked" && { steps: 3 }),
+      });
     const [one, two, five] = [await sample(1), await sample(2), await sample(5)];
     expect(one.tokens).toEqual(five.tokens);
     expect(two.tokens).toEqual(five.tokens);

@@ -8,6 +8,8 @@ import type { Initializer, OnnxModel, OnnxNode } from "../../shared/onnx/model.t
 import { encodeModel } from "../../shared/onnx/write.ts";
 import { Rng } from "../../shared/rng.ts";
 import { forward } from "../../stage2-prior/model/transformer.ts";
+import { UNKNOWN } from "../../shared/tokens.ts";
+import { SAMPLER_NAMES } from "../../stage2-prior/decoding.ts";
 import { loadPrior, type Prior, type SampleRequest } from "../../stage2-prior/prior.ts";
 import { evaluationWeights, sizeOfPrior } from "../../stage2-prior/training-step.ts";
 import { toCausalInputs } from "../../stage2-prior/vocabulary.ts";
@@ -89,6 +91,85 @@ describe.each(["causal", "masked"] as const)("a %s prior", (objective) => {
     expect(reports.reduce((sum, newTokens) => sum + newTokens, 0)).toBe(5 * L);
   });
 
+  test("image i is the same wherever the numbering begins", async () => {
+    expect(await sample({ count: 3, firstIndex: 2 })).toEqual((await sample()).subarray(2 * L));
+  });
+
+  test("keeps every known token, wherever it stands, in every batch", async () => {
+    const known = { tokens: new Int32Array(5 * L).fill(UNKNOWN), shape: [5, 4, 4] } as const;
+    for (let i = 0; i < 5 * L; i += 3) known.tokens[i] = i % 7;
+    const reports: number[] = [];
+    const tokens = await sample({ known, batchSize: 2, onProgress: (newTokens) => reports.push(newTokens) });
+    tokens.forEach((token, i) => {
+      expect(token).toBe(i % 3 === 0 ? i % 7 : Math.min(Math.max(token, 0), 6));
+    });
+    expect(tokens).not.toEqual(await sample());
+    expect(reports.reduce((sum, newTokens) => sum + newTokens, 0)).toBe(5 * L);
+    const complete = { tokens, shape: known.shape };
+    expect(await sample({ known: complete })).toEqual(tokens);
+  });
+
+  test("known tokens of another shape (2) or codebook (3) are refused", async () => {
+    const known = (value: number, count: number) =>
+      ({ tokens: new Int32Array(count * L).fill(value), shape: [count, 4, 4] }) as const;
+    await expect(sample({ known: known(UNKNOWN, 4) })).rejects.toMatchObject({ exitCode: 2 });
+    await expect(sample({ known: known(7, 5) })).rejects.toMatchObject({ exitCode: 3 });
+  });
+
+  test("top-k and top-p take away: with one code left they are temperature 0", async () => {
+    const surest = await sample({ temperature: 0 });
+    expect(await sample({ topK: 1 })).toEqual(surest);
+    expect(await sample({ topP: 1e-6 })).toEqual(surest);
+    expect(await sample({ topK: 2 })).not.toEqual(surest);
+  });
+
+  test.each([{ topK: 0 }, { topP: 0 }, { topP: 1.5 }])("refuses %j (2)", async (wrong) => {
+    await expect(sample(wrong)).rejects.toMatchObject({ exitCode: 2 });
+  });
+
+  test("guidance: scale 1 is no guidance, scale 0 no class, more of it something else", async () => {
+    const guided = (scale: number) => sample({ className: "x", guidance: { scale, schedule: "constant" } });
+    expect(await guided(1)).toEqual(await sample({ className: "x" }));
+    expect(await guided(0)).toEqual(await sample());
+    expect(await guided(5)).not.toEqual(await sample({ className: "x" }));
+  });
+
+  test.each([1, 2, 100])("guided, image i is the same in batches of %d", async (batchSize) => {
+    const guidance = { scale: 3, schedule: "cosine" } as const;
+    expect(await sample({ className: "y", guidance, batchSize })).toEqual(await sample({ className: "y", guidance }));
+  });
+
+  test("guidance without a class, or of a scale or schedule that is none, is a usage error (2)", async () => {
+    const guidance = { scale: 2, schedule: "constant" } as const;
+    const wrong: Partial<SampleRequest>[] = [
+      { guidance },
+      { className: "x", guidance: { ...guidance, scale: NaN } },
+      { className: "x", guidance: { ...guidance, schedule: "steep" as "linear" } },
+    ];
+    for (const request of wrong) await expect(sample(request)).rejects.toMatchObject({ exitCode: 2 });
+  });
+
+  test("steps show the images of one batch being made, and end in those that sample gives", async () => {
+    const shown: Int32Array[] = [];
+    const steps = prior.steps({ count: 5, rng: Rng.fromSeed(3) });
+    for (;;) {
+      const next = await steps.next();
+      if (next.done === true) {
+        expect(next.value).toEqual({ tokens: await sample(), shape: [5, 4, 4] });
+        break;
+      }
+      expect(next.value.step).toBe(shown.push(Int32Array.from(next.value.grid.tokens)));
+    }
+    const open = shown.map((tokens) => tokens.filter((token) => token === UNKNOWN).length);
+    expect(open).toEqual([...open].sort((a, b) => b - a));
+    expect(open.length).toBeGreaterThan(1);
+    expect(open.at(-1)).toBe(0);
+  });
+
+  test("steps refuse what sample refuses, on the first of them", async () => {
+    await expect(prior.steps({ count: 0, rng: Rng.fromSeed(3) }).next()).rejects.toMatchObject({ exitCode: 2 });
+  });
+
   test("stops with the signal's reason", async () => {
     const controller = new AbortController();
     const reason = new Error("enough");
@@ -106,6 +187,9 @@ describe.each(["causal", "masked"] as const)("a %s prior", (objective) => {
     expect(tokens.every((token) => token >= 0 && token < 7)).toBe(true);
     const conditional = unconditional.sample({ count: 1, rng: Rng.fromSeed(1), className: "x" });
     await expect(conditional).rejects.toMatchObject({ exitCode: 2, message: expect.stringMatching(/unconditional/) as string }); // prettier-ignore
+    const guidance = { scale: 2, schedule: "constant" } as const;
+    const guided = unconditional.sample({ count: 1, rng: Rng.fromSeed(1), guidance });
+    await expect(guided).rejects.toMatchObject({ exitCode: 2, message: expect.stringMatching(/guidance.*unconditional/) as string }); // prettier-ignore
     await unconditional.dispose();
   });
 });
@@ -136,6 +220,44 @@ test("a masked prior decodes in one step to one a token, and refuses any other n
   for (const steps of [0, L + 1, NaN])
     await expect(prior.sample({ count: 2, rng: Rng.fromSeed(1), steps })).rejects.toMatchObject({ exitCode: 2 });
   await prior.dispose();
+});
+
+describe("samplers", () => {
+  let masked: Prior;
+  let causal: Prior;
+  beforeAll(async () => {
+    masked = await loadPrior(await publishUntrained(tinyPrior({ objective: "masked" }), temporary("prior")), OPTIONS);
+    causal = await loadPrior(await publishUntrained(tinyPrior({ objective: "causal" }), temporary("prior")), OPTIONS);
+  });
+  afterAll(() => Promise.all([masked.dispose(), causal.dispose()]));
+  const request = { count: 3, rng: Rng.fromSeed(1) };
+
+  test("a masked prior decodes with each of them, maskgit where none is named", async () => {
+    const made = await Promise.all(SAMPLER_NAMES.map((sampler) => masked.sample({ ...request, sampler })));
+    expect(new Set(made.map(({ tokens }) => tokens.join())).size).toBe(SAMPLER_NAMES.length);
+    expect(made[SAMPLER_NAMES.indexOf("maskgit")]).toEqual(await masked.sample(request));
+  });
+
+  test.each<Partial<SampleRequest>>([{ sampler: "maskgit" }, { steps: 3 }, { choiceTemperature: 1 }])(
+    "a causal prior has no use for %j (2)",
+    async (wrong) => {
+      await expect(causal.sample({ ...request, ...wrong })).rejects.toMatchObject({
+        exitCode: 2,
+        message: expect.stringMatching(/causal/) as string,
+      });
+    },
+  );
+
+  test.each<Partial<SampleRequest>>([
+    { sampler: "halton", choiceTemperature: 1 },
+    { sampler: "ancestral", choiceTemperature: 1 },
+    { sampler: "halton", steps: L + 1 },
+    { sampler: "ancestral", steps: 0 },
+    { sampler: "raster" as "halton" },
+    { sampler: "toString" as "halton" },
+  ])("a masked one refuses %j (2)", async (wrong) => {
+    await expect(masked.sample({ ...request, ...wrong })).rejects.toMatchObject({ exitCode: 2 });
+  });
 });
 
 /** logits [N, 16, 7] = 0·tokens + `row`, then `more` nodes from "sum" to "logits": no training code was near it. */

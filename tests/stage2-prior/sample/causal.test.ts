@@ -2,11 +2,12 @@
 import { expect, test } from "vitest";
 import { Rng } from "../../../shared/rng.ts";
 import { UNKNOWN, type TokenGrid } from "../../../shared/tokens.ts";
-import { sampleCausal } from "../../../stage2-prior/sample/causal.ts";
+import { causalSteps, sampleCausal } from "../../../stage2-prior/sample/causal.ts";
 import { causalNetwork, describeSampler, type FakeWorld } from "../../contracts/sampler.ts";
 
 describeSampler({
   name: "causal",
+  steps: (world, options) => causalSteps({ ...options, tokensToLogits: causalNetwork(world, options) }),
   sample: (world, options) => sampleCausal({ ...options, tokensToLogits: causalNetwork(world, options) }),
 });
 

@@ -3,14 +3,16 @@ import { expect, test } from "vitest";
 import { Rng } from "../../../shared/rng.ts";
 import { UNKNOWN } from "../../../shared/tokens.ts";
 import { MASK_SCHEDULES, uncoverCounts } from "../../../stage2-prior/mask-schedule.ts";
-import { sampleMaskgit, type MaskgitOptions } from "../../../stage2-prior/sample/maskgit.ts";
-import { describeSampler, maskedNetwork, type FakeWorld } from "../../contracts/sampler.ts";
+import { maskgitSteps, sampleMaskgit, type MaskgitOptions } from "../../../stage2-prior/sample/maskgit.ts";
+import { describeSampler, maskedNetwork, watch, type FakeWorld } from "../../contracts/sampler.ts";
 
 const schedule = MASK_SCHEDULES.cosine;
 
 describeSampler({
   name: "maskgit, surest first",
   biased: "keeping the surest draws prefers likely codes",
+  steps: (world, options) =>
+    maskgitSteps({ ...options, steps: 6, schedule, tokensToLogits: maskedNetwork(world, options) }),
   sample: (world, options) =>
     sampleMaskgit({ ...options, steps: 6, schedule, tokensToLogits: maskedNetwork(world, options) }),
 });
@@ -18,6 +20,8 @@ describeSampler({
 const randomOrder = { steps: 12, schedule: MASK_SCHEDULES.linear, choiceTemperature: 1e12 } as const;
 describeSampler({
   name: "maskgit, random order",
+  steps: (world, options) =>
+    maskgitSteps({ ...options, ...randomOrder, tokensToLogits: maskedNetwork(world, options) }),
   sample: (world, options) =>
     sampleMaskgit({ ...options, ...randomOrder, tokensToLogits: maskedNetwork(world, options) }),
 });
@@ -31,17 +35,12 @@ const network = maskedNetwork(flat, options);
 async function fixedPerStep(extra: Partial<MaskgitOptions>): Promise<number[][]> {
   const perImage: number[][] = [[], [], []];
   const openBefore = [0, 1, 2].map((image) => openIn(extra.known?.tokens ?? new Int32Array(108).fill(UNKNOWN), image));
-  await sampleMaskgit({
-    ...options,
-    tokensToLogits: network,
-    onStep: ({ grid }) => {
-      perImage.forEach((counts, image) => {
-        const open = openIn(grid.tokens, image);
-        counts.push((openBefore[image] ?? 0) - open);
-        openBefore[image] = open;
-      });
-    },
-    ...extra,
+  await watch(maskgitSteps({ ...options, tokensToLogits: network, ...extra }), ({ grid }) => {
+    perImage.forEach((counts, image) => {
+      const open = openIn(grid.tokens, image);
+      counts.push((openBefore[image] ?? 0) - open);
+      openBefore[image] = open;
+    });
   });
   return perImage;
 }
@@ -68,18 +67,12 @@ test("an image's schedule runs over its own open positions", async () => {
 test("without choice noise the surest positions come first, ties in raster order", async () => {
   const surer: FakeWorld = (_, position) => [position < 30 ? 10 : 11, 0, 0, 0, 0];
   const order: number[] = [];
-  await sampleMaskgit({
-    ...options,
-    count: 1,
-    steps: 36,
-    temperature: 0,
-    choiceTemperature: 0,
-    tokensToLogits: maskedNetwork(surer, options),
-    onStep: ({ grid }) => {
-      grid.tokens.forEach((token, i) => {
-        if (token !== UNKNOWN && !order.includes(i)) order.push(i);
-      });
-    },
+  const tokensToLogits = maskedNetwork(surer, options);
+  const greedy = { ...options, count: 1, steps: 36, temperature: 0, choiceTemperature: 0, tokensToLogits };
+  await watch(maskgitSteps(greedy), ({ grid }) => {
+    grid.tokens.forEach((token, i) => {
+      if (token !== UNKNOWN && !order.includes(i)) order.push(i);
+    });
   });
   expect(order).toEqual([30, 31, 32, 33, 34, 35, ...Array.from({ length: 30 }, (_, i) => i)]);
 });
@@ -88,13 +81,8 @@ test("choice noise changes the order but not the last step's rule: all is filled
   const orders = await Promise.all(
     [0, 4.5].map(async (choiceTemperature) => {
       const first: number[] = [];
-      await sampleMaskgit({
-        ...options,
-        choiceTemperature,
-        tokensToLogits: network,
-        onStep: ({ step, grid }) => {
-          if (step === 1) grid.tokens.forEach((token, i) => token !== UNKNOWN && first.push(i));
-        },
+      await watch(maskgitSteps({ ...options, choiceTemperature, tokensToLogits: network }), ({ step, grid }) => {
+        if (step === 1) grid.tokens.forEach((token, i) => token !== UNKNOWN && first.push(i));
       });
       return first;
     }),
