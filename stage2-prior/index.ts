@@ -8,7 +8,14 @@ export { PRIOR_PRESETS, priorConfig, type PriorConfig, type PriorPreset } from "
 export type { PublishPriorOptions, TrainedPrior } from "./export.ts";
 export { MASK_SCHEDULES, maskSchedule } from "./mask-schedule.ts";
 export { loadPrior, type Prior, type SampleRequest } from "./prior.ts";
-export { OBJECTIVES, type ObjectiveName, type PriorSpec } from "./signature.ts";
+export {
+  MEASURE_REMARKS,
+  MEASURES,
+  OBJECTIVES,
+  type Measure,
+  type ObjectiveName,
+  type PriorSpec,
+} from "./signature.ts";
 export type { PriorRun, TrainPriorOptions } from "./train.ts";
 
 /** The training half, loaded on demand. */

@@ -137,6 +137,7 @@ function sampleBatch(sessions: CausalSessions, spec: PriorSpec, request: BatchRe
         tokensToLogits: createCausalNetwork(sessions, { codebookSize, length: grid[0] * grid[1], classIds }),
       });
     case "masked":
+    case "diffusion":
       return sampleMaskgit({
         ...common,
         tokensToLogits: createMaskedNetwork(sessions.growing, { codebookSize, classIds }),

@@ -16,7 +16,7 @@ import type { Rng } from "../shared/rng.ts";
 import type { PriorConfig } from "./config.ts";
 import { dropoutSites, forward } from "./model/transformer.ts";
 import { transformerSpecs, type TransformerSize } from "./model/weights.ts";
-import { objectives } from "./objectives/index.ts";
+import { objectives, type PrepareOptions } from "./objectives/index.ts";
 import type { TokenBatch } from "./token-data.ts";
 import { nullClassId, toClassIds } from "./vocabulary.ts";
 
@@ -59,7 +59,7 @@ export function createPriorStep(config: PriorConfig): TrainingStep {
   return { gradients, update };
 }
 
-/** Mean over the positions that count: `loss` (smoothed in training) and `nats`; `positions` is how many there were. */
+/** Mean over the positions that count, by weight: `loss` (smoothed in training) and `nats`; `weight` is their weights' sum. */
 export function lossOf(weights: Tensors, batch: Tensors, config: PriorConfig, mode: "training" | "evaluation") {
   const objective = objectives[config.objective];
   const input = { ids: entryOf(batch, "ids"), classIds: entryOf(batch, "classes") };
@@ -69,9 +69,9 @@ export function lossOf(weights: Tensors, batch: Tensors, config: PriorConfig, mo
   const counted = tf.reshape(entryOf(batch, "counted"), [-1]); // [B·L]
   const smoothing = mode === "training" ? objective.smoothing(config) : 0;
   const rows = crossEntropy(tf.reshape(logits, [-1, config.codebookSize]), targets, smoothing);
-  const positions = tf.sum(counted);
-  const mean = (values: tf.Tensor): tf.Tensor => tf.div(tf.sum(tf.mul(values, counted)), tf.maximum(positions, 1));
-  return { loss: mean(rows.loss), nats: mean(rows.nats), positions };
+  const weight = tf.sum(counted);
+  const mean = (values: tf.Tensor): tf.Tensor => tf.div(tf.sum(tf.mul(values, counted)), tf.maximum(weight, 1));
+  return { loss: mean(rows.loss), nats: mean(rows.nats), weight };
 }
 
 function optimizerOf(config: PriorConfig): Optimizer {
@@ -101,7 +101,7 @@ export function evaluationWeights<T>(state: Readonly<Record<string, T>>): Record
 export function priorBatch(config: PriorConfig): {
   spec: Signature;
   evaluationSpec: Signature;
-  prepare(batch: TokenBatch, rng: Rng, mode: "training" | "evaluation"): Arrays;
+  prepare(batch: TokenBatch, rng: Rng, mode: PrepareOptions["mode"], place?: PrepareOptions["place"]): Arrays;
 } {
   const { batchSize, grid, classes, width, layers, dropout } = config;
   const shape = [batchSize, grid[0] * grid[1]];
@@ -119,8 +119,8 @@ export function priorBatch(config: PriorConfig): {
   return {
     spec: { ...evaluationSpec, ...masks },
     evaluationSpec,
-    prepare(batch, rng, mode) {
-      const prepared = objectives[config.objective].prepare(batch.tokens, rng, { config, mode });
+    prepare(batch, rng, mode, place) {
+      const prepared = objectives[config.objective].prepare(batch.tokens, rng, { config, mode, place });
       const classIds = classes === 0 ? new Int32Array(batchSize) : toClassIds(batch.labels, classes);
       if (mode === "training") dropLabels(classIds, { rate: config.labelDrop, classes, rng });
       const drawn =

@@ -5,6 +5,7 @@ import type { Objective } from "./objective.ts";
 export const causal: Objective = {
   name: "causal",
   causal: true,
+  evaluationPasses: 1,
   smoothing: () => 0,
   prepare: (tokens, _rng, { config }) => ({
     ids: toCausalInputs(tokens, { codebookSize: config.codebookSize, length: config.grid[0] * config.grid[1] }),

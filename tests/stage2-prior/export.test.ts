@@ -21,7 +21,7 @@ async function graphOf(overrides: Readonly<Record<string, unknown>>): Promise<On
 const described = (values: OnnxModel["inputs"]): string[] =>
   values.map(({ name, type, shape }) => `${name} ${type} [${shape.join(",")}]`).sort();
 
-describe.each(["causal", "masked"] as const)("a published %s prior", (objective) => {
+describe.each(["causal", "masked", "diffusion"] as const)("a published %s prior", (objective) => {
   const config = tinyPrior({ objective });
 
   test("says what it is, what it learnt and what was measured; every digest is right", async () => {
@@ -34,6 +34,9 @@ describe.each(["causal", "masked"] as const)("a published %s prior", (objective)
     expect(manifest.fingerprint).toBe(FINGERPRINT);
     expect(manifest.config).toMatchObject({ objective, codebookSize: 7, grid: [4, 4], classes: ["x", "y", "z"] });
     expect(manifest.provenance).toMatchObject({ ...provenance, metrics: { bitsPerToken: 2.5 } });
+    const measure = { causal: "exact", masked: "masked", diffusion: "bound" }[objective];
+    expect(manifest.config).toMatchObject({ measure });
+    expect(readFileSync(join(directory, "README.md"), "utf8")).toContain(measure);
     expect(JSON.parse(readFileSync(join(directory, "config.json"), "utf8"))).toEqual(manifest.config);
   });
 
@@ -98,8 +101,8 @@ describe.each(["causal", "masked"] as const)("a published %s prior", (objective)
 });
 
 describe("signatures", () => {
-  test("masked: tokens and class in, logits over K out", async () => {
-    const { inputs, outputs } = await graphOf({ objective: "masked" });
+  test.each(["masked", "diffusion"])("%s: tokens and class in, logits over K out", async (objective) => {
+    const { inputs, outputs } = await graphOf({ objective });
     expect(described(inputs)).toEqual(["class int64 [N]", "tokens int64 [N,16]"]);
     expect(described(outputs)).toEqual(["logits float32 [N,16,7]"]);
   });

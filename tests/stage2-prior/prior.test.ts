@@ -21,7 +21,7 @@ const temporary = useTemporaryDirectory();
 const OPTIONS = { threads: 1 };
 const L = 16;
 
-describe.each(["causal", "masked"] as const)("a %s prior", (objective) => {
+describe.each(["causal", "masked", "diffusion"] as const)("a %s prior", (objective) => {
   const config = tinyPrior({ objective });
   let prior: Prior;
   beforeAll(async () => {

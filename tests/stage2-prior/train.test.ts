@@ -12,7 +12,7 @@ import { createSession } from "../../shared/onnx/session.ts";
 import { Rng } from "../../shared/rng.ts";
 import { createTokenWriter, openTokens, type TokenSet } from "../../shared/token-file/index.ts";
 import { silentReporter } from "../../shared/train/reporter.ts";
-import { exportCausal, exportMasked } from "../../stage2-prior/export.ts";
+import { exportCausal, exportFullGrid } from "../../stage2-prior/export.ts";
 import { forward } from "../../stage2-prior/model/transformer.ts";
 import { createCausalNetwork, createMaskedNetwork } from "../../stage2-prior/networks.ts";
 import { trainPrior, type PriorRun, type TrainPriorOptions } from "../../stage2-prior/train.ts";
@@ -91,7 +91,7 @@ describe("trainPrior", () => {
     expect(bitsPerToken).toBeLessThan(0.8); // uniform would cost 2.8; first tokens are few, and some held-out ones were never seen first
   });
 
-  it.each(["causal", "masked"] as const)(
+  it.each(["causal", "masked", "diffusion"] as const)(
     "comes to the same %s state, byte for byte, wherever it was stopped and resumed",
     async (objective) => {
       const config = tinyPrior({ steps: 12, objective, dropout: 0.2, labelDrop: 0.3 });
@@ -147,6 +147,17 @@ describe("trainPrior", () => {
     expect(four.bitsPerToken).toBeCloseTo(one.bitsPerToken, 4);
   });
 
+  it("bounds the bits of a diffusion from above: an untrained one's are near uniform, then they fall, never below what is left to chance", async () => {
+    const bits = async (steps: number): Promise<number> => {
+      const config = tinyPrior({ objective: "diffusion", steps, width: 32, batchSize: 4, weightEmaDecay: 0.9 });
+      return (await finished(train({ config }))).bitsPerToken;
+    };
+    expect(Math.abs((await bits(3)) - Math.log2(7))).toBeLessThan(0.3);
+    const learnt = await bits(150);
+    expect(learnt).toBeGreaterThan((Math.log2(7) / LENGTH) * 0.9);
+    expect(learnt).toBeLessThan(2.3);
+  });
+
   it("holds out the last rows where there is no held-out set", async () => {
     const { interrupted } = await trainPrior({
       config: tinyPrior({ steps: 4 }),
@@ -193,7 +204,7 @@ describe("published graphs", () => {
 
   it.each([0, 3])("masked, %d classes: any batch, the same logits", async (classes) => {
     const { config, weights } = weightsFor("masked", classes);
-    const session = await createSession(exportMasked(config, weights), { threads: 2 });
+    const session = await createSession(exportFullGrid(config, weights), { threads: 2 });
     const shown = tokens.map((token, i) => (i % 3 === 0 ? UNKNOWN : token));
     const classIds = Int32Array.of(classes, 0, Math.min(1, classes));
     const got = await createMaskedNetwork(session, { codebookSize: 7, classIds })(shown);
@@ -241,7 +252,7 @@ describe("published graphs", () => {
   it.skipIf(python === undefined)("are accepted by Python's onnx checker (skipped where no Python has onnx)", () => {
     for (const [objective, exporter] of [
       ["causal", exportCausal],
-      ["masked", exportMasked],
+      ["masked", exportFullGrid],
     ] as const) {
       // prettier-ignore
       const { config, weights } = weightsFor(objective, 3);
