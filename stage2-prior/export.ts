@@ -7,9 +7,10 @@ import { entryOf } from "../shared/nn/state.ts";
 import { encodeState } from "../shared/train/checkpoint.ts";
 import type { PriorConfig } from "./config.ts";
 import { priorManifestConfig } from "./manifest.ts";
-import { forward, forwardCached } from "./model/transformer.ts";
+import { networkOf, sizeOfPrior } from "./model/index.ts";
+import { forwardCached } from "./model/transformer.ts";
 import { GRAPH_FILE, MEASURE_REMARKS, MEASURES, pastNames, presentNames } from "./signature.ts";
-import { evaluationWeights, sizeOfPrior } from "./training-step.ts";
+import { evaluationWeights } from "./training-step.ts";
 
 export interface TrainedPrior {
   readonly config: PriorConfig;
@@ -70,7 +71,7 @@ export function exportFullGrid(config: PriorConfig, weights: Weights): Uint8Arra
   const { codebookSize, grid } = config;
   const length = grid[0] * grid[1];
   const fn: PureFunction = (inputs) => ({
-    logits: forward(inputs, inputOf(inputs), sizeOfPrior(config), { causal: false }),
+    logits: networkOf(config).forward(inputs, inputOf(inputs)),
   });
   return exportFunction(fn, {
     name: `tessera-${config.objective}-prior`,
@@ -108,10 +109,10 @@ export function exportCausal(config: PriorConfig, weights: Weights): Uint8Array 
 }
 
 function modelCard({ config, fingerprint, bitsPerToken, parameters }: TrainedPrior): string {
-  const { objective, layers, width, heads, grid, codebookSize } = config;
+  const { objective, grid, codebookSize } = config;
   return `# Tessera prior (${objective})
 
-A Transformer of ${layers} layers, width ${width}, ${heads} heads (${parameters.toLocaleString("en-US")} parameters) over ${grid.join("×")} tokens of ${codebookSize} codes.
+${networkOf(config).description} (${parameters.toLocaleString("en-US")} parameters) over ${grid.join("×")} tokens of ${codebookSize} codes.
 
 - \`${GRAPH_FILE}\`: signature "${objective}" of the prior contract
 - \`model.safetensors\`: the weights by name; \`manifest.json\`: digests, configuration, provenance

@@ -9,7 +9,7 @@ import type { Rng } from "../shared/rng.ts";
 import type { TokenGrid } from "../shared/tokens.ts";
 import { parsePriorManifest } from "./manifest.ts";
 import { maskSchedule } from "./mask-schedule.ts";
-import { createCausalNetwork, createMaskedNetwork, type CausalSessions } from "./networks.ts";
+import { createCausalNetwork, createMaskedNetwork, createRasterNetwork, type CausalSessions } from "./networks.ts";
 import { sampleCausal } from "./sample/causal.ts";
 import { sampleMaskgit } from "./sample/maskgit.ts";
 import { GRAPH_FILE, type PriorSpec } from "./signature.ts";
@@ -135,6 +135,11 @@ function sampleBatch(sessions: CausalSessions, spec: PriorSpec, request: BatchRe
       return sampleCausal({
         ...common,
         tokensToLogits: createCausalNetwork(sessions, { codebookSize, length: grid[0] * grid[1], classIds }),
+      });
+    case "pixelcnn":
+      return sampleCausal({
+        ...common,
+        tokensToLogits: createRasterNetwork(sessions.growing, { codebookSize, length: grid[0] * grid[1], classIds }),
       });
     case "masked":
     case "diffusion":

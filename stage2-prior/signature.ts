@@ -2,12 +2,12 @@
  * The signatures of prior graphs, written once for who exports them and who runs them. Any ONNX file that has one of them, with a
  * manifest, is a prior; see artifacts/README.md.
  *
- * - masked and diffusion: `tokens` int64 [N,L] (K = unknown), `class` int64 [N] → `logits` float32 [N,L,K]
+ * - masked, diffusion and pixelcnn: `tokens` int64 [N,L] (K = unknown), `class` int64 [N] → `logits` float32 [N,L,K]
  * - causal: `tokens` int64 [N,T] (K at the very start), `class` int64 [N], per layer `past_keys_i`, `past_values_i` float32 [P,N,H,Dh] →
  *   `logits` float32 [N,T,K], `present_keys_i`, `present_values_i` float32 [T,N,H,Dh]: the new rows only
  */
 
-export const OBJECTIVES = ["causal", "masked", "diffusion"] as const;
+export const OBJECTIVES = ["causal", "masked", "diffusion", "pixelcnn"] as const;
 export type ObjectiveName = (typeof OBJECTIVES)[number];
 
 /**
@@ -19,6 +19,7 @@ export const MEASURES: Readonly<Record<ObjectiveName, Measure>> = {
   causal: "exact",
   masked: "masked",
   diffusion: "bound",
+  pixelcnn: "exact",
 };
 /** The same for people, to stand behind the figure. */
 export const MEASURE_REMARKS: Readonly<Record<Measure, string>> = {

@@ -14,16 +14,10 @@ import { createSchedule } from "../shared/nn/schedules.ts";
 import { entryOf, group, initialise, joinStates, prefix, prefixState, type InitialState } from "../shared/nn/state.ts";
 import type { Rng } from "../shared/rng.ts";
 import type { PriorConfig } from "./config.ts";
-import { dropoutSites, forward } from "./model/transformer.ts";
-import { transformerSpecs, type TransformerSize } from "./model/weights.ts";
+import { networkOf } from "./model/index.ts";
 import { objectives, type PrepareOptions } from "./objectives/index.ts";
 import type { TokenBatch } from "./token-data.ts";
 import { nullClassId, toClassIds } from "./vocabulary.ts";
-
-export const sizeOfPrior = (config: PriorConfig): TransformerSize => ({
-  ...config,
-  causal: objectives[config.objective].causal,
-});
 
 /** Metrics, all scalars: `loss` in nats (smoothed if the objective smooths), `bitsPerToken` (never smoothed), `gradientNorm` (before clipping). */
 export function createPriorStep(config: PriorConfig): TrainingStep {
@@ -64,7 +58,7 @@ export function lossOf(weights: Tensors, batch: Tensors, config: PriorConfig, mo
   const objective = objectives[config.objective];
   const input = { ids: entryOf(batch, "ids"), classIds: entryOf(batch, "classes") };
   const dropping = mode === "training" && config.dropout > 0 ? { dropout: { masks: batch, rate: config.dropout } } : {};
-  const logits = forward(weights, input, sizeOfPrior(config), { causal: objective.causal, ...dropping }); // [B, L, K]
+  const logits = networkOf(config).forward(weights, input, dropping); // [B, L, K]
   const targets = tf.reshape(entryOf(batch, "targets"), [-1]); // [B·L]
   const counted = tf.reshape(entryOf(batch, "counted"), [-1]); // [B·L]
   const smoothing = mode === "training" ? objective.smoothing(config) : 0;
@@ -87,7 +81,7 @@ function optimizerOf(config: PriorConfig): Optimizer {
 
 /** Weights, moments, `step`, and averages if the config wants them. */
 export function initialPriorState(config: PriorConfig, rng: Rng): InitialState {
-  const bare = initialise(transformerSpecs(sizeOfPrior(config)), rng.fork("weights"));
+  const bare = initialise(networkOf(config).specs, rng.fork("weights"));
   const averages = config.weightEmaDecay > 0 ? [initialEma(bare)] : [];
   return joinStates(prefixState(bare, "weight"), optimizerOf(config).init(bare.spec), ...averages);
 }
@@ -103,7 +97,7 @@ export function priorBatch(config: PriorConfig): {
   evaluationSpec: Signature;
   prepare(batch: TokenBatch, rng: Rng, mode: PrepareOptions["mode"], place?: PrepareOptions["place"]): Arrays;
 } {
-  const { batchSize, grid, classes, width, layers, dropout } = config;
+  const { batchSize, grid, classes, width, dropout } = config;
   const shape = [batchSize, grid[0] * grid[1]];
   const evaluationSpec: Signature = {
     ids: { shape, dtype: "int32" },
@@ -111,7 +105,7 @@ export function priorBatch(config: PriorConfig): {
     counted: { shape, dtype: "float32" },
     classes: { shape: [batchSize], dtype: "int32" },
   };
-  const sites = dropout > 0 ? dropoutSites(layers).map((site) => `dropout.${site}`) : [];
+  const sites = dropout > 0 ? networkOf(config).dropoutSites.map((site) => `dropout.${site}`) : [];
   const masks: Signature = Object.fromEntries(
     sites.map((site) => [site, { shape: [...shape, width], dtype: "uint8" }]),
   );

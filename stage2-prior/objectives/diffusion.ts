@@ -14,7 +14,7 @@ import type { Objective } from "./objective.ts";
 
 export const diffusion: Objective = {
   name: "diffusion",
-  causal: false,
+  sees: "all",
   // Bits a token differ much between a hidden one of L and L hidden ones: with one draw an image, small sets would be measured coarsely.
   evaluationPasses: 4,
   // A smoothed loss is no bound.

@@ -4,6 +4,7 @@ import { causal } from "./causal.ts";
 import { diffusion } from "./diffusion.ts";
 import { masked } from "./masked.ts";
 import type { Objective } from "./objective.ts";
+import { pixelcnn } from "./pixelcnn.ts";
 
-export const objectives: Readonly<Record<ObjectiveName, Objective>> = { causal, masked, diffusion };
+export const objectives: Readonly<Record<ObjectiveName, Objective>> = { causal, masked, diffusion, pixelcnn };
 export type { Objective, Prepared, PrepareOptions } from "./objective.ts";

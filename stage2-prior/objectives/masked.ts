@@ -12,7 +12,7 @@ import type { Objective } from "./objective.ts";
 
 export const masked: Objective = {
   name: "masked",
-  causal: false,
+  sees: "all",
   evaluationPasses: 1,
   smoothing: ({ labelSmoothing }) => labelSmoothing,
   prepare(tokens, rng, { config, mode }) {

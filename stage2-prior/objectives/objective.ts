@@ -15,8 +15,8 @@ export interface Prepared {
 
 export interface Objective {
   readonly name: ObjectiveName;
-  /** Whether position t sees only positions up to t. */
-  readonly causal: boolean;
+  /** Which of its inputs the network may look at for position t: those before t, those up to t, or all. */
+  readonly sees: "before" | "upTo" | "all";
   /** How often evaluation goes through the held-out images, with other draws each time. */
   readonly evaluationPasses: number;
   /** Label smoothing of the training loss. */

@@ -17,7 +17,7 @@ export function testObjective(objective: Objective): void {
   /** What the network may look at when it predicts position `at`, by the objective's own word. */
   const seenFrom = ({ ids }: Prepared, at: number): Int32Array => {
     const row = at - (at % LENGTH);
-    return ids.subarray(row, objective.causal ? at + 1 : row + LENGTH);
+    return ids.subarray(row, { before: at, upTo: at + 1, all: row + LENGTH }[objective.sees]);
   };
 
   describe.each(MODES)(`objective contract: ${objective.name}, %s`, (mode) => {

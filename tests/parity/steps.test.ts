@@ -74,6 +74,7 @@ const CASES: readonly (readonly [string, () => Case])[] = [
   ["causal Transformer", () => priorCase("causal")],
   ["masked Transformer with dropout", () => priorCase("masked", { dropout: 0.25 })],
   ["diffusion Transformer", () => priorCase("diffusion")],
+  ["PixelCNN with dropout", () => priorCase("pixelcnn", { dropout: 0.25 })],
 ];
 
 describe.each(CASES)("%s", (_name, create) => {

@@ -20,10 +20,14 @@ test("values given replace the preset's", () => {
   expect(priorConfig("emoji-small", { ...DATA, layers: 7 }).layers).toBe(7);
 });
 
+test("a pixelcnn reads no heads: they need not fit its width", () => {
+  expect(priorConfig("base", { ...DATA, objective: "pixelcnn", width: 30 }).width).toBe(30);
+});
+
 test.each([
   ["an unknown preset", "huge", {}, /emoji-small, base/],
   ["an unknown key", "base", { learningrate: 1 }, /unknown key learningrate \(did you mean learningRate\?\)/],
-  ["an unknown objective", "base", { objective: "bert" }, /causal or masked or diffusion/],
+  ["an unknown objective", "base", { objective: "bert" }, /causal or masked or diffusion or pixelcnn/],
   ["an unknown mask schedule", "base", { maskSchedule: "cubic" }, /cosine/],
   ["an unknown schedule", "base", { schedule: "step" }, /warmup-cosine/],
   ["heads that do not divide the width", "base", { heads: 7 }, /heads: must divide width 256, got 7/],

@@ -38,6 +38,7 @@ describe.each([
   { objective: "masked", labelSmoothing: 0.1, dropout: 0.2 },
   { objective: "causal", weightEmaDecay: 0, classes: 0 },
   { objective: "diffusion" },
+  { objective: "pixelcnn", dropout: 0.1 },
 ])("%o", (overrides) => {
   test("gradients for every weight, in its shape and finite; metrics are finite scalars", () => {
     const { config, state, batch } = setUp(overrides);
