@@ -27,7 +27,6 @@ import {
   COUNTING_PRIORS,
   loadPrior,
   loadPriorTraining,
-  OBJECTIVES,
   priorConfig,
   type ObjectiveName,
 } from "../stage2-prior/index.ts";
@@ -50,12 +49,16 @@ export interface DemoOptions {
 }
 
 type CountingName = keyof typeof COUNTING_PRIORS;
-type AnyPrior = CountingName | ObjectiveName;
+/** The priors that are learnt and set side by side. */
+const DEMO_OBJECTIVES = ["causal", "masked"] as const satisfies readonly ObjectiveName[];
+type DemoObjective = (typeof DEMO_OBJECTIVES)[number];
+
+type AnyPrior = CountingName | DemoObjective;
 
 export interface DemoResult {
   readonly figures: TokenizerFigures;
   readonly bitsPerToken: Readonly<Record<AnyPrior, number>>;
-  readonly secondsPerImage: Readonly<Record<ObjectiveName, number>>;
+  readonly secondsPerImage: Readonly<Record<DemoObjective, number>>;
   readonly minutes: number;
   readonly paths: Readonly<Record<string, string>>;
 }
@@ -195,11 +198,11 @@ interface Part {
 async function priorParts(
   options: DemoOptions,
   parts: { tokenizer: Awaited<ReturnType<typeof loadTokenizer>>; sets: TokenSets; paths: DemoPaths },
-): Promise<Record<ObjectiveName, Part & { secondsPerImage: number }>> {
+): Promise<Record<DemoObjective, Part & { secondsPerImage: number }>> {
   const { tokenizer, sets, paths } = parts;
   const { seed, reporter, signal } = options;
-  const results: Partial<Record<ObjectiveName, Part & { secondsPerImage: number }>> = {};
-  for (const objective of OBJECTIVES) {
+  const results: Partial<Record<DemoObjective, Part & { secondsPerImage: number }>> = {};
+  for (const objective of DEMO_OBJECTIVES) {
     const directory = paths[objective];
     if (!existsSync(directory)) await trainPriorPart(options, { objective, sets, directory });
     const prior = await loadPrior(directory, options.threads);
@@ -208,12 +211,12 @@ async function priorParts(
     await prior.dispose();
     results[objective] = { bitsPerToken: await measuredBits(directory), tiles: [...tiles], secondsPerImage };
   }
-  return results as Record<ObjectiveName, Part & { secondsPerImage: number }>;
+  return results as Record<DemoObjective, Part & { secondsPerImage: number }>;
 }
 
 async function trainPriorPart(
   { engine, seed, reporter, signal, minutes }: DemoOptions,
-  part: { objective: ObjectiveName; sets: TokenSets; directory: string },
+  part: { objective: DemoObjective; sets: TokenSets; directory: string },
 ): Promise<void> {
   const { objective, sets, directory } = part;
   const { trainPrior, publishPrior } = await loadPriorTraining();

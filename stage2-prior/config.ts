@@ -25,9 +25,9 @@ const schema = z
     /** M */
     width: positive,
     layers: positive,
-    /** H */
+    /** H; Transformer only. */
     heads: positive,
-    /** F, the feed-forward layer's inner width. */
+    /** F, the feed-forward layer's inner width; Transformer only. */
     feedForward: positive,
     /** Images a step. */
     batchSize: positive,
@@ -55,10 +55,10 @@ const schema = z
     /** Masked objective only: least fraction masked in training. */
     maskFloor: fraction,
   })
-  .superRefine(({ width, heads, schedule, steps, warmupSteps }, context) => {
+  .superRefine(({ objective, width, heads, schedule, steps, warmupSteps }, context) => {
     const refuse = (path: string, message: string): void => context.addIssue({ code: "custom", path: [path], message });
-    if (width % heads !== 0) refuse("heads", `must divide width ${width}, got ${heads}`);
-    else if ((width / heads) % 4 !== 0)
+    if (objective !== "pixelcnn" && width % heads !== 0) refuse("heads", `must divide width ${width}, got ${heads}`);
+    else if (objective !== "pixelcnn" && (width / heads) % 4 !== 0)
       refuse("heads", `width / heads must be a multiple of 4 (2D rotary pairs), got ${width / heads}`);
     if (schedule === "warmup-cosine" && steps <= warmupSteps) refuse("warmupSteps", `must be below steps ${steps}`);
   });
@@ -115,6 +115,22 @@ export const PRIOR_PRESETS = {
     learningRate: 6e-4,
     weightEmaDecay: 0.999,
     dropout: 0.1,
+  },
+  /**
+   * `tessera train-prior --preset mnist-pixelcnn --objective pixelcnn --tokens mnist-training --held-out mnist-held-out --out mnist-pixelcnn`
+   * 1.05 M parameters on 7×7 tokens of 128 codes and ten classes. Aimed at 1.10 nats (1.59 bits) a token or less on held-out digits.
+   */
+  "mnist-pixelcnn": {
+    ...common,
+    width: 64,
+    layers: 6,
+    heads: 4,
+    feedForward: 192,
+    batchSize: 16,
+    steps: 6000,
+    learningRate: 2e-3,
+    weightEmaDecay: 0.999,
+    dropout: 0,
   },
 } as const satisfies Record<string, Omit<PriorConfig, FromData>>;
 

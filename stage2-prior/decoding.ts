@@ -6,7 +6,7 @@ import { usageError } from "../shared/errors.ts";
 import type { Rng } from "../shared/rng.ts";
 import type { TokenGrid } from "../shared/tokens.ts";
 import { maskSchedule } from "./mask-schedule.ts";
-import { createCausalNetwork, createMaskedNetwork, type CausalSessions } from "./networks.ts";
+import { createCausalNetwork, createMaskedNetwork, createRasterNetwork, type CausalSessions } from "./networks.ts";
 import { ancestralSteps } from "./sample/ancestral.ts";
 import type { Truncation } from "./sample/categorical.ts";
 import { causalSteps } from "./sample/causal.ts";
@@ -21,7 +21,7 @@ import {
 } from "./sample/guidance.ts";
 import { haltonSteps } from "./sample/halton.ts";
 import { maskgitSteps } from "./sample/maskgit.ts";
-import type { SampleOptions, SampleSteps, TokensToLogits } from "./sample/sampler.ts";
+import type { CausalTokensToLogits, SampleOptions, SampleSteps, TokensToLogits } from "./sample/sampler.ts";
 import type { ObjectiveName, PriorSpec } from "./signature.ts";
 import { nullClassId } from "./vocabulary.ts";
 
@@ -32,9 +32,9 @@ export interface DecodingOptions extends Truncation {
   readonly className?: string | undefined;
   /** Needs a class. Costs twice the images a batch: the same ones again without their class. */
   readonly guidance?: Guidance | undefined;
-  /** Not for causal priors: the order of decoding, default by objective. */
+  /** Not for priors of raster order: the order of decoding, default by objective. */
   readonly sampler?: SamplerName | undefined;
-  /** Not for causal priors: decoding steps; default by sampler, or one a token where there are fewer. */
+  /** Not for priors of raster order: decoding steps; default by sampler, or one a token where there are fewer. */
   readonly steps?: number | undefined;
   /** Sampler `maskgit`: noise on the confidence, default 4.5. */
   readonly choiceTemperature?: number | undefined;
@@ -53,10 +53,25 @@ const SAMPLERS = {
 export type SamplerName = keyof typeof SAMPLERS;
 export const SAMPLER_NAMES = Object.keys(SAMPLERS) as readonly SamplerName[];
 
+/** Objectives that know a token's predecessors only, each with its way from graph to network: they are decoded in raster order. */
+const RASTER_NETWORKS = {
+  causal: createCausalNetwork,
+  pixelcnn: ({ growing }, options) => createRasterNetwork(growing, options),
+} as const satisfies Partial<Record<ObjectiveName, RasterNetwork>>;
+
+type RasterNetwork = (
+  sessions: CausalSessions,
+  options: { codebookSize: number; length: number; classIds: Int32Array },
+) => CausalTokensToLogits;
+type RasterObjective = keyof typeof RASTER_NETWORKS;
+
+const isRaster = (objective: ObjectiveName): objective is RasterObjective => Object.hasOwn(RASTER_NETWORKS, objective);
+
 /** The sampler where none is asked for; an objective of the masked signature is a line here. */
 const DEFAULT_SAMPLERS = {
   masked: "maskgit",
-} as const satisfies Record<Exclude<ObjectiveName, "causal">, SamplerName>;
+  diffusion: "ancestral",
+} as const satisfies Record<Exclude<ObjectiveName, RasterObjective>, SamplerName>;
 
 const scheduled = ({ steps }: DecodingOptions, spec: PriorSpec, usual: number) => ({
   steps: steps ?? Math.min(usual, lengthOf(spec)),
@@ -96,8 +111,8 @@ export function createDecoder(
     const common = { codebookSize, grid, temperature, topK, topP, ...batch };
     const condition = { classId, nullId: nullClassId(spec.classes.length), count: batch.count };
     const shape = { count: batch.count, length };
-    if (objective === "causal") {
-      const create = (classIds: Int32Array) => createCausalNetwork(sessions, { codebookSize, length, classIds });
+    if (isRaster(objective)) {
+      const create = (classIds: Int32Array) => RASTER_NETWORKS[objective](sessions, { codebookSize, length, classIds });
       const tokensToLogits = conditioned(create, condition, asked.guidance, positionFraction(shape));
       return causalSteps({ ...common, tokensToLogits });
     }
@@ -130,9 +145,10 @@ function checkFits(asked: DecodingOptions, { objective, classes }: PriorSpec): v
     const [expected, got] = [SAMPLER_NAMES.join(", "), JSON.stringify(sampler)];
     throw usageError({ what: "unknown sampler", where: "sampler", expected, got });
   }
-  if (objective === "causal") {
+  if (isRaster(objective)) {
     for (const [where, value] of Object.entries({ sampler, steps, choiceTemperature })) {
-      if (value !== undefined) throw unfit(where, "a causal prior decodes one token after the other, in raster order");
+      if (value !== undefined)
+        throw unfit(where, `a ${objective} prior decodes one token after the other, in raster order`);
     }
     return;
   }

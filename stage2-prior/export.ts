@@ -7,9 +7,10 @@ import { entryOf } from "../shared/nn/state.ts";
 import { encodeState } from "../shared/train/checkpoint.ts";
 import type { PriorConfig } from "./config.ts";
 import { priorManifestConfig } from "./manifest.ts";
-import { forward, forwardCached } from "./model/transformer.ts";
-import { GRAPH_FILE, pastNames, presentNames } from "./signature.ts";
-import { evaluationWeights, sizeOfPrior } from "./training-step.ts";
+import { networkOf, sizeOfPrior } from "./model/index.ts";
+import { forwardCached } from "./model/transformer.ts";
+import { GRAPH_FILE, MEASURE_REMARKS, MEASURES, pastNames, presentNames } from "./signature.ts";
+import { evaluationWeights } from "./training-step.ts";
 
 export interface TrainedPrior {
   readonly config: PriorConfig;
@@ -42,7 +43,7 @@ export async function publishPrior(trained: TrainedPrior, options: PublishPriorO
     provenance: createProvenance({ ...options.provenance, metrics: { bitsPerToken } }),
     overwrite: options.overwrite ?? false,
     files: {
-      [GRAPH_FILE]: config.objective === "causal" ? exportCausal(config, weights) : exportMasked(config, weights),
+      [GRAPH_FILE]: config.objective === "causal" ? exportCausal(config, weights) : exportFullGrid(config, weights),
       "model.safetensors": encodeState(weights),
       "config.json": `${JSON.stringify(manifestConfig, null, 2)}\n`,
       "README.md": modelCard(trained),
@@ -66,14 +67,14 @@ const inputOf = (inputs: Tensors) => ({
 });
 
 /** tokens int64 [N,L], class int64 [N] → logits float32 [N,L,K]. */
-export function exportMasked(config: PriorConfig, weights: Weights): Uint8Array {
+export function exportFullGrid(config: PriorConfig, weights: Weights): Uint8Array {
   const { codebookSize, grid } = config;
   const length = grid[0] * grid[1];
   const fn: PureFunction = (inputs) => ({
-    logits: forward(inputs, inputOf(inputs), sizeOfPrior(config), { causal: false }),
+    logits: networkOf(config).forward(inputs, inputOf(inputs)),
   });
   return exportFunction(fn, {
-    name: "tessera-masked-prior",
+    name: `tessera-${config.objective}-prior`,
     doc: `tokens: int64 [N, ${length}], ${codebookSize} = unknown. logits: float32 [N, ${length}, ${codebookSize}].`,
     inputs: { tokens: { shape: ["N", length], dtype: "int64" }, ...classInput(config) },
     weights,
@@ -108,17 +109,15 @@ export function exportCausal(config: PriorConfig, weights: Weights): Uint8Array 
 }
 
 function modelCard({ config, fingerprint, bitsPerToken, parameters }: TrainedPrior): string {
-  const { objective, layers, width, heads, grid, codebookSize } = config;
-  const measured =
-    objective === "masked" ? "held-out bits a masked token at the schedule's mean ratio" : "held-out bits/token";
+  const { objective, grid, codebookSize } = config;
   return `# Tessera prior (${objective})
 
-A Transformer of ${layers} layers, width ${width}, ${heads} heads (${parameters.toLocaleString("en-US")} parameters) over ${grid.join("×")} tokens of ${codebookSize} codes.
+${networkOf(config).description} (${parameters.toLocaleString("en-US")} parameters) over ${grid.join("×")} tokens of ${codebookSize} codes.
 
 - \`${GRAPH_FILE}\`: signature "${objective}" of the prior contract
 - \`model.safetensors\`: the weights by name; \`manifest.json\`: digests, configuration, provenance
 - learnt the tokens of tokenizer \`${fingerprint}\`; another tokenizer's are refused
 
-${measured}: ${bitsPerToken.toFixed(3)}.
+held-out bits/token: ${bitsPerToken.toFixed(3)} (${MEASURE_REMARKS[MEASURES[objective]]}).
 `;
 }

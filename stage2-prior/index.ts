@@ -11,7 +11,14 @@ export { MASK_SCHEDULES, maskSchedule } from "./mask-schedule.ts";
 export { loadPrior, SAMPLE_BATCH, type Prior, type SampleRequest, type StepsRequest } from "./prior.ts";
 export { GUIDANCE_SCHEDULES, type Guidance, type GuidanceSchedule } from "./sample/guidance.ts";
 export type { SampleProgress, SampleSteps } from "./sample/sampler.ts";
-export { OBJECTIVES, type ObjectiveName, type PriorSpec } from "./signature.ts";
+export {
+  MEASURE_REMARKS,
+  MEASURES,
+  OBJECTIVES,
+  type Measure,
+  type ObjectiveName,
+  type PriorSpec,
+} from "./signature.ts";
 export type { PriorRun, TrainPriorOptions } from "./train.ts";
 
 /** The training half, loaded on demand. */

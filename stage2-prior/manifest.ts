@@ -5,7 +5,7 @@ import type { Manifest } from "../shared/artifact.ts";
 import { parseConfig } from "../shared/config.ts";
 import { badInput } from "../shared/errors.ts";
 import { MASK_SCHEDULES } from "./mask-schedule.ts";
-import { OBJECTIVES, type PriorShape, type PriorSpec } from "./signature.ts";
+import { MEASURES, OBJECTIVES, type PriorShape, type PriorSpec } from "./signature.ts";
 
 const size = z
   .int()
@@ -21,10 +21,11 @@ const shapeSchema = z.looseObject({
   maskSchedule: z.enum(Object.keys(MASK_SCHEDULES) as [keyof typeof MASK_SCHEDULES]).default("cosine"),
 });
 
-/** The manifest's `config` of a prior. */
+/** The manifest's `config` of a prior; `measure` says what its metric `bitsPerToken` is. */
 export const priorManifestConfig = (shape: PriorShape, config: object): Record<string, unknown> => ({
   ...config,
   ...shape,
+  measure: MEASURES[shape.objective],
 });
 
 /** @throws bad-input naming the fields that are missing or do not fit. */

@@ -5,7 +5,8 @@
 import { invariant } from "../shared/errors.ts";
 import type { OnnxSession, TensorValue } from "../shared/onnx/session.ts";
 import { pastNames, presentNames } from "./signature.ts";
-import type { CausalTokensToLogits, TokensToLogits } from "./sample/sampler.ts";
+import { UNKNOWN } from "../shared/tokens.ts";
+import { checkLogits, type CausalTokensToLogits, type TokensToLogits } from "./sample/sampler.ts";
 import { toIds } from "./vocabulary.ts";
 
 const int64 = (values: Int32Array, shape: readonly number[]): TensorValue => ({
@@ -32,6 +33,39 @@ export function createMaskedNetwork(
       feedsOf(session, { tokens: int64(ids, [classIds.length, length]), class: int64(classIds, [classIds.length]) }),
     );
     return floats(outputs["logits"], "logits");
+  };
+}
+
+/**
+ * A graph of the whole grid as a network that is asked position after position: it keeps the tokens so far and runs the graph once a call. Only
+ * for graphs whose logits at t depend on the tokens before t alone.
+ */
+export function createRasterNetwork(
+  session: OnnxSession,
+  options: { codebookSize: number; length: number; classIds: Int32Array },
+): CausalTokensToLogits {
+  const { codebookSize, length, classIds } = options;
+  const count = classIds.length;
+  const network = createMaskedNetwork(session, options);
+  const tokens = new Int32Array(count * length).fill(UNKNOWN); // [N, L]
+  let next = 0; // position whose preceding token comes first in the next call
+  return async (previous) => {
+    const steps = previous.length / count;
+    for (let image = 0; image < count; image++) {
+      for (let step = 0; step < steps; step++) {
+        const position = next + step - 1; // where the token stands; nothing stands before position 0
+        if (position >= 0) tokens[image * length + position] = previous[image * steps + step] ?? UNKNOWN;
+      }
+    }
+    next += steps;
+    const logits = await network(tokens); // [N, L, K]
+    checkLogits(logits, [count, length, codebookSize]);
+    const asked = new Float32Array(count * codebookSize); // [N, K]
+    for (let image = 0; image < count; image++) {
+      const start = (image * length + next - 1) * codebookSize;
+      asked.set(logits.subarray(start, start + codebookSize), image * codebookSize);
+    }
+    return asked;
   };
 }
 

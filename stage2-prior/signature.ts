@@ -2,13 +2,31 @@
  * The signatures of prior graphs, written once for who exports them and who runs them. Any ONNX file that has one of them, with a
  * manifest, is a prior; see artifacts/README.md.
  *
- * - masked: `tokens` int64 [N,L] (K = unknown), `class` int64 [N] → `logits` float32 [N,L,K]
+ * - masked, diffusion and pixelcnn: `tokens` int64 [N,L] (K = unknown), `class` int64 [N] → `logits` float32 [N,L,K]
  * - causal: `tokens` int64 [N,T] (K at the very start), `class` int64 [N], per layer `past_keys_i`, `past_values_i` float32 [P,N,H,Dh] →
  *   `logits` float32 [N,T,K], `present_keys_i`, `present_values_i` float32 [T,N,H,Dh]: the new rows only
  */
 
-export const OBJECTIVES = ["causal", "masked"] as const;
+export const OBJECTIVES = ["causal", "masked", "diffusion", "pixelcnn"] as const;
 export type ObjectiveName = (typeof OBJECTIVES)[number];
+
+/**
+ * What held-out bits/token of an objective are: `exact` −log₂ p of the image, `bound` an upper bound on it, estimated, or the cost of a `masked`
+ * token at one ratio, which says nothing of the whole image. Only the first two compare with each other.
+ */
+export type Measure = "exact" | "bound" | "masked";
+export const MEASURES: Readonly<Record<ObjectiveName, Measure>> = {
+  causal: "exact",
+  masked: "masked",
+  diffusion: "bound",
+  pixelcnn: "exact",
+};
+/** The same for people, to stand behind the figure. */
+export const MEASURE_REMARKS: Readonly<Record<Measure, string>> = {
+  exact: "exact",
+  bound: "upper bound, estimated",
+  masked: "a masked token, at the schedule's mean ratio",
+};
 
 export const GRAPH_FILE = "prior.onnx";
 

@@ -1,5 +1,5 @@
 /** Trains a prior: token sets in, state and held-out bits/token out. Knows no command line and publishes nothing. */
-import type { Engine } from "../shared/engine/engine.ts";
+import type { Arrays, Engine } from "../shared/engine/engine.ts";
 import { canonicalJson, sha256Hex } from "../shared/fingerprint.ts";
 import { entryOf, group, prefix, sizeOf, type InitialState } from "../shared/nn/state.ts";
 import { Rng } from "../shared/rng.ts";
@@ -8,6 +8,7 @@ import { runLoop, type Batch } from "../shared/train/loop.ts";
 import { keepRun, startingPoint, stepsForTime, type RunEnd, type RunOptions } from "../shared/train/run.ts";
 import type { PriorConfig } from "./config.ts";
 import type { TrainedPrior } from "./export.ts";
+import { objectives } from "./objectives/index.ts";
 import { checkSameTokens, createTokenBatches, loadTokenData, takeRows, type TokenData } from "./token-data.ts";
 import { createPriorStep, evaluationWeights, initialPriorState, lossOf, priorBatch } from "./training-step.ts";
 
@@ -135,8 +136,8 @@ function runFingerprint({ seed, training }: TrainPriorOptions, config: PriorConf
 }
 
 /**
- * Bits a counted token over all of `data`, under the averaged weights. Masks are drawn from a seed of their own: runs are comparable. The last
- * batch is filled up with rows that do not count.
+ * Bits a token over all of `data` by the weights of its positions, under the averaged weights. Masks are drawn from a seed of their own: runs are
+ * comparable.
  */
 async function evaluate(run: {
   config: PriorConfig;
@@ -147,26 +148,41 @@ async function evaluate(run: {
   const { config, engine, data } = run;
   const spec = prefix(evaluationWeights(run.state.spec), "weight");
   const values = prefix(evaluationWeights(run.state.values), "weight");
-  const batch = priorBatch(config);
   const compiled = await engine.compile(
     (inputs) => {
-      const { nats, positions } = lossOf(group(inputs, "weight"), inputs, config, "evaluation");
-      return { nats, positions };
+      const { nats, weight } = lossOf(group(inputs, "weight"), inputs, config, "evaluation");
+      return { nats, weight };
     },
-    { ...spec, ...batch.evaluationSpec },
+    { ...spec, ...priorBatch(config).evaluationSpec },
   );
-  const rng = Rng.fromSeed(0).fork("evaluation");
-  let [nats, positions] = [0, 0];
-  for (let start = 0; start < data.keys.length; start += config.batchSize) {
-    const indices = Array.from({ length: config.batchSize }, (_, i) => Math.min(start + i, data.keys.length - 1));
-    const prepared = batch.prepare(takeRows(data, indices), rng.fork(start), "evaluation");
-    const counted = Float32Array.from(entryOf(prepared, "counted"));
-    counted.fill(0, (data.keys.length - start) * data.length);
-    const result = await compiled.run({ ...values, ...prepared, counted });
-    const here = result["positions"]?.[0] ?? 0;
+  let [nats, weight] = [0, 0];
+  for (const batch of evaluationBatches(config, data)) {
+    const result = await compiled.run({ ...values, ...batch });
+    const here = result["weight"]?.[0] ?? 0;
     nats += (result["nats"]?.[0] ?? NaN) * here;
-    positions += here;
+    weight += here;
   }
   await compiled.dispose();
-  return nats / positions / Math.LN2;
+  return nats / weight / Math.LN2;
+}
+
+/** Every row of `data` once a pass. The last batch of a pass is filled up with rows that do not count. */
+function* evaluationBatches(config: PriorConfig, data: TokenData): Generator<Arrays> {
+  const rng = Rng.fromSeed(0).fork("evaluation");
+  const form = priorBatch(config);
+  const { evaluationPasses: passes } = objectives[config.objective];
+  const count = data.keys.length;
+  for (let pass = 0; pass < passes; pass++) {
+    // What is drawn by place must not go by the order of the set, which may be that of the classes.
+    const order = passes === 1 ? [...data.keys.keys()] : [...rng.fork("order", pass).permutation(count)];
+    const draws = passes === 1 ? rng : rng.fork("pass", pass);
+    for (let start = 0; start < count; start += config.batchSize) {
+      const rows = Array.from({ length: config.batchSize }, (_, i) => order[Math.min(start + i, count - 1)] ?? 0);
+      const place = { first: pass * count + start, of: passes * count };
+      const prepared = form.prepare(takeRows(data, rows), draws.fork(start), "evaluation", place);
+      const counted = Float32Array.from(entryOf(prepared, "counted"));
+      counted.fill(0, (count - start) * data.length);
+      yield { ...prepared, counted };
+    }
+  }
 }

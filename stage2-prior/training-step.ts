@@ -14,16 +14,10 @@ import { createSchedule } from "../shared/nn/schedules.ts";
 import { entryOf, group, initialise, joinStates, prefix, prefixState, type InitialState } from "../shared/nn/state.ts";
 import type { Rng } from "../shared/rng.ts";
 import type { PriorConfig } from "./config.ts";
-import { dropoutSites, forward } from "./model/transformer.ts";
-import { transformerSpecs, type TransformerSize } from "./model/weights.ts";
-import { objectives } from "./objectives/index.ts";
+import { networkOf } from "./model/index.ts";
+import { objectives, type PrepareOptions } from "./objectives/index.ts";
 import type { TokenBatch } from "./token-data.ts";
 import { nullClassId, toClassIds } from "./vocabulary.ts";
-
-export const sizeOfPrior = (config: PriorConfig): TransformerSize => ({
-  ...config,
-  causal: objectives[config.objective].causal,
-});
 
 /** Metrics, all scalars: `loss` in nats (smoothed if the objective smooths), `bitsPerToken` (never smoothed), `gradientNorm` (before clipping). */
 export function createPriorStep(config: PriorConfig): TrainingStep {
@@ -59,19 +53,19 @@ export function createPriorStep(config: PriorConfig): TrainingStep {
   return { gradients, update };
 }
 
-/** Mean over the positions that count: `loss` (smoothed in training) and `nats`; `positions` is how many there were. */
+/** Mean over the positions that count, by weight: `loss` (smoothed in training) and `nats`; `weight` is their weights' sum. */
 export function lossOf(weights: Tensors, batch: Tensors, config: PriorConfig, mode: "training" | "evaluation") {
   const objective = objectives[config.objective];
   const input = { ids: entryOf(batch, "ids"), classIds: entryOf(batch, "classes") };
   const dropping = mode === "training" && config.dropout > 0 ? { dropout: { masks: batch, rate: config.dropout } } : {};
-  const logits = forward(weights, input, sizeOfPrior(config), { causal: objective.causal, ...dropping }); // [B, L, K]
+  const logits = networkOf(config).forward(weights, input, dropping); // [B, L, K]
   const targets = tf.reshape(entryOf(batch, "targets"), [-1]); // [B·L]
   const counted = tf.reshape(entryOf(batch, "counted"), [-1]); // [B·L]
   const smoothing = mode === "training" ? objective.smoothing(config) : 0;
   const rows = crossEntropy(tf.reshape(logits, [-1, config.codebookSize]), targets, smoothing);
-  const positions = tf.sum(counted);
-  const mean = (values: tf.Tensor): tf.Tensor => tf.div(tf.sum(tf.mul(values, counted)), tf.maximum(positions, 1));
-  return { loss: mean(rows.loss), nats: mean(rows.nats), positions };
+  const weight = tf.sum(counted);
+  const mean = (values: tf.Tensor): tf.Tensor => tf.div(tf.sum(tf.mul(values, counted)), tf.maximum(weight, 1));
+  return { loss: mean(rows.loss), nats: mean(rows.nats), weight };
 }
 
 function optimizerOf(config: PriorConfig): Optimizer {
@@ -87,7 +81,7 @@ function optimizerOf(config: PriorConfig): Optimizer {
 
 /** Weights, moments, `step`, and averages if the config wants them. */
 export function initialPriorState(config: PriorConfig, rng: Rng): InitialState {
-  const bare = initialise(transformerSpecs(sizeOfPrior(config)), rng.fork("weights"));
+  const bare = initialise(networkOf(config).specs, rng.fork("weights"));
   const averages = config.weightEmaDecay > 0 ? [initialEma(bare)] : [];
   return joinStates(prefixState(bare, "weight"), optimizerOf(config).init(bare.spec), ...averages);
 }
@@ -101,9 +95,9 @@ export function evaluationWeights<T>(state: Readonly<Record<string, T>>): Record
 export function priorBatch(config: PriorConfig): {
   spec: Signature;
   evaluationSpec: Signature;
-  prepare(batch: TokenBatch, rng: Rng, mode: "training" | "evaluation"): Arrays;
+  prepare(batch: TokenBatch, rng: Rng, mode: PrepareOptions["mode"], place?: PrepareOptions["place"]): Arrays;
 } {
-  const { batchSize, grid, classes, width, layers, dropout } = config;
+  const { batchSize, grid, classes, width, dropout } = config;
   const shape = [batchSize, grid[0] * grid[1]];
   const evaluationSpec: Signature = {
     ids: { shape, dtype: "int32" },
@@ -111,7 +105,7 @@ export function priorBatch(config: PriorConfig): {
     counted: { shape, dtype: "float32" },
     classes: { shape: [batchSize], dtype: "int32" },
   };
-  const sites = dropout > 0 ? dropoutSites(layers).map((site) => `dropout.${site}`) : [];
+  const sites = dropout > 0 ? networkOf(config).dropoutSites.map((site) => `dropout.${site}`) : [];
   const masks: Signature = Object.fromEntries(
     sites.map((site) => [site, { shape: [...shape, width], dtype: "uint8" }]),
   );
@@ -119,8 +113,8 @@ export function priorBatch(config: PriorConfig): {
   return {
     spec: { ...evaluationSpec, ...masks },
     evaluationSpec,
-    prepare(batch, rng, mode) {
-      const prepared = objectives[config.objective].prepare(batch.tokens, rng, { config, mode });
+    prepare(batch, rng, mode, place) {
+      const prepared = objectives[config.objective].prepare(batch.tokens, rng, { config, mode, place });
       const classIds = classes === 0 ? new Int32Array(batchSize) : toClassIds(batch.labels, classes);
       if (mode === "training") dropLabels(classIds, { rate: config.labelDrop, classes, rng });
       const drawn =

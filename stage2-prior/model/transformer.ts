@@ -1,5 +1,5 @@
 /**
- * The network of both objectives: a pre-norm Transformer over the tokens of a grid. Causal or bidirectional is the caller's word; the
+ * The network of all objectives but one: a pre-norm Transformer over the tokens of a grid. Causal or bidirectional is the caller's word; the
  * weights are the same. Pure functions of weights and ids; knows no loss, no sampler and no file.
  *
  * Source: Vaswani et al. 2017; the block of Touvron et al. 2023, "LLaMA" (RMSNorm, SwiGLU, rotary positions), on a 2D grid as in Sun et al.
@@ -14,12 +14,13 @@ import { rmsNorm } from "../../shared/nn/norm.ts";
 import { rotaryTables, rotate } from "../../shared/nn/rotary.ts";
 import { entryOf, layer } from "../../shared/nn/state.ts";
 import { swiglu } from "../../shared/nn/swiglu.ts";
-import type { TransformerSize } from "./weights.ts";
+import { rowsOf } from "./embedding.ts";
+import type { Dropout, Network, NetworkInput } from "./network.ts";
+import { transformerSpecs, type TransformerSize } from "./weights.ts";
 
 export interface ForwardOptions {
   readonly causal: boolean;
-  /** Masks [N, L, M] by site (`dropout.embedding`, `dropout.block0.attention`, …); none while evaluating. */
-  readonly dropout?: { readonly masks: Tensors; readonly rate: number };
+  readonly dropout?: Dropout;
 }
 
 /** Name of a dropout mask's entry in the batch. */
@@ -28,6 +29,16 @@ export const dropoutSites = (layers: number): string[] => [
   ...Array.from({ length: layers }, (_, i) => [`block${i}.attention`, `block${i}.feedForward`]).flat(),
 ];
 
+export function createTransformer(size: TransformerSize): Network {
+  const { layers, width, heads, causal } = size;
+  return {
+    description: `A Transformer of ${layers} layers, width ${width}, ${heads} heads`,
+    specs: transformerSpecs(size),
+    dropoutSites: dropoutSites(layers),
+    forward: (weights, input, options = {}) => forward(weights, input, size, { causal, ...options }),
+  };
+}
+
 /**
  * @param ids int32 [N, L], 0 … K (K = unknown); for the causal network shifted right by one, K in front
  * @param classIds int32 [N], 0 … C (C = null); ignored if the size has no classes
@@ -35,7 +46,7 @@ export const dropoutSites = (layers: number): string[] => [
  */
 export function forward(
   weights: Tensors,
-  input: { ids: tf.Tensor; classIds: tf.Tensor },
+  input: NetworkInput,
   size: TransformerSize,
   options: ForwardOptions,
 ): tf.Tensor {
@@ -64,7 +75,7 @@ export function forward(
  */
 export function forwardCached(
   weights: Tensors,
-  input: { ids: tf.Tensor; classIds: tf.Tensor; past: readonly AttentionCache[] },
+  input: NetworkInput & { readonly past: readonly AttentionCache[] },
   size: TransformerSize,
 ): { logits: tf.Tensor; present: AttentionCache[] } {
   const [count = 0, length = 0] = input.ids.shape;
@@ -92,7 +103,7 @@ const headsFirst = (x: tf.Tensor): tf.Tensor => tf.transpose(x, [0, 2, 1, 3]); /
 /** Token, position and class, added up: [N, T, M]. */
 function embed(
   weights: Tensors,
-  input: { ids: tf.Tensor; classIds: tf.Tensor },
+  input: NetworkInput,
   size: TransformerSize,
   at: { start: number; length: number },
 ): tf.Tensor {
@@ -101,12 +112,6 @@ function embed(
   const placed = tf.add(tokens, positions);
   if (size.classes === 0) return placed;
   return tf.add(placed, tf.expandDims(rowsOf(entryOf(weights, "embed.class"), input.classIds), 1)); // [N, 1, M]
-}
-
-/** Rows of a table [R, M] at integer indices [..]: [.., M]. */
-function rowsOf(table: tf.Tensor, indices: tf.Tensor): tf.Tensor {
-  const flat = tf.reshape(indices, [indices.size]);
-  return tf.reshape(tf.gather(table as tf.Tensor2D, flat), [...indices.shape, table.shape[1] ?? 0]);
 }
 
 /** Cosines and sines [T, 1, Dh/2] of positions start … start + length − 1. */

@@ -4,7 +4,8 @@ import type { Objective } from "./objective.ts";
 
 export const causal: Objective = {
   name: "causal",
-  causal: true,
+  sees: "upTo",
+  evaluationPasses: 1,
   smoothing: () => 0,
   prepare: (tokens, _rng, { config }) => ({
     ids: toCausalInputs(tokens, { codebookSize: config.codebookSize, length: config.grid[0] * config.grid[1] }),

@@ -4,15 +4,16 @@
  * Source: Chang et al. 2022, "MaskGIT" (arXiv:2202.04200), section 3.2: the ratio γ(u) for u uniform, the loss on hidden positions only, label
  * smoothing 0.1.
  */
-import type { Rng } from "../../shared/rng.ts";
 import { checkTokens, UNKNOWN } from "../../shared/tokens.ts";
 import { maskSchedule } from "../mask-schedule.ts";
 import { toIds } from "../vocabulary.ts";
+import { hiddenPositions } from "./hidden-positions.ts";
 import type { Objective } from "./objective.ts";
 
 export const masked: Objective = {
   name: "masked",
-  causal: false,
+  sees: "all",
+  evaluationPasses: 1,
   smoothing: ({ labelSmoothing }) => labelSmoothing,
   prepare(tokens, rng, { config, mode }) {
     const length = config.grid[0] * config.grid[1];
@@ -25,7 +26,7 @@ export const masked: Objective = {
       const draw = rng.fork("mask", row);
       const ratio =
         mode === "evaluation" ? schedule.meanRatio : Math.max(config.maskFloor, schedule.ratio(draw.uniform()));
-      for (const position of hiddenPositions(length, ratio, draw)) {
+      for (const position of hiddenPositions(length, Math.ceil(ratio * length), draw)) {
         shown[row * length + position] = UNKNOWN;
         counted[row * length + position] = 1;
       }
@@ -33,8 +34,3 @@ export const masked: Objective = {
     return { ids: toIds(shown, config.codebookSize), counted };
   },
 };
-
-/** ⌈ratio · length⌉ distinct positions, at least one. */
-function hiddenPositions(length: number, ratio: number, rng: Rng): Int32Array {
-  return rng.permutation(length).subarray(0, Math.min(length, Math.max(1, Math.ceil(ratio * length))));
-}

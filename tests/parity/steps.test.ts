@@ -9,6 +9,7 @@ import { Rng } from "../../shared/rng.ts";
 import { tokenizerConfig } from "../../stage1-tokenizer/presets.ts";
 import { createTokenizerStep, initialTokenizerState, tokenizerBatch } from "../../stage1-tokenizer/training-step.ts";
 import { priorConfig } from "../../stage2-prior/config.ts";
+import type { ObjectiveName } from "../../stage2-prior/signature.ts";
 import { createPriorStep, initialPriorState, priorBatch } from "../../stage2-prior/training-step.ts";
 import { expectClose } from "./compare.ts";
 
@@ -42,7 +43,7 @@ function tokenizerCase(bottleneck: "vq" | "vq-ema", stride: number): Case {
   };
 }
 
-function priorCase(objective: "causal" | "masked", overrides: object = {}): Case {
+function priorCase(objective: ObjectiveName, overrides: object = {}): Case {
   const size = {
     width: 16,
     layers: 2,
@@ -72,6 +73,8 @@ const CASES: readonly (readonly [string, () => Case])[] = [
   ["VQ-VAE, vq, stride 4", () => tokenizerCase("vq", 4)],
   ["causal Transformer", () => priorCase("causal")],
   ["masked Transformer with dropout", () => priorCase("masked", { dropout: 0.25 })],
+  ["diffusion Transformer", () => priorCase("diffusion")],
+  ["PixelCNN with dropout", () => priorCase("pixelcnn", { dropout: 0.25 })],
 ];
 
 describe.each(CASES)("%s", (_name, create) => {

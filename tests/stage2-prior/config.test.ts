@@ -1,11 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { EXIT_CODES } from "../../shared/errors.ts";
 import { PRIOR_PRESETS, priorConfig } from "../../stage2-prior/config.ts";
+import { OBJECTIVES } from "../../stage2-prior/signature.ts";
 
 const DATA = { objective: "causal", codebookSize: 512, grid: [32, 32], classes: 9 };
 
 describe.each(Object.keys(PRIOR_PRESETS))("preset %s", (preset) => {
-  test.each(["causal", "masked"])("is complete for the %s objective", (objective) => {
+  test.each(OBJECTIVES)("is complete for the %s objective", (objective) => {
     expect(priorConfig(preset, { ...DATA, objective })).toMatchObject({ ...DATA, objective });
   });
 
@@ -19,10 +20,14 @@ test("values given replace the preset's", () => {
   expect(priorConfig("emoji-small", { ...DATA, layers: 7 }).layers).toBe(7);
 });
 
+test("a pixelcnn reads no heads: they need not fit its width", () => {
+  expect(priorConfig("base", { ...DATA, objective: "pixelcnn", width: 30 }).width).toBe(30);
+});
+
 test.each([
   ["an unknown preset", "huge", {}, /emoji-small, base/],
   ["an unknown key", "base", { learningrate: 1 }, /unknown key learningrate \(did you mean learningRate\?\)/],
-  ["an unknown objective", "base", { objective: "diffusion" }, /causal or masked/],
+  ["an unknown objective", "base", { objective: "bert" }, /causal or masked or diffusion or pixelcnn/],
   ["an unknown mask schedule", "base", { maskSchedule: "cubic" }, /cosine/],
   ["an unknown schedule", "base", { schedule: "step" }, /warmup-cosine/],
   ["heads that do not divide the width", "base", { heads: 7 }, /heads: must divide width 256, got 7/],

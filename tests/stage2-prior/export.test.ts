@@ -7,6 +7,7 @@ import type { OnnxModel } from "../../shared/onnx/model.ts";
 import { decodeModel } from "../../shared/onnx/read.ts";
 import { decodeState } from "../../shared/train/checkpoint.ts";
 import { publishPrior } from "../../stage2-prior/export.ts";
+import { OBJECTIVES } from "../../stage2-prior/signature.ts";
 import { evaluationWeights } from "../../stage2-prior/training-step.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
 import { FINGERPRINT, publishUntrained, untrained } from "./tiny-artifact.ts";
@@ -21,7 +22,7 @@ async function graphOf(overrides: Readonly<Record<string, unknown>>): Promise<On
 const described = (values: OnnxModel["inputs"]): string[] =>
   values.map(({ name, type, shape }) => `${name} ${type} [${shape.join(",")}]`).sort();
 
-describe.each(["causal", "masked"] as const)("a published %s prior", (objective) => {
+describe.each(OBJECTIVES)("a published %s prior", (objective) => {
   const config = tinyPrior({ objective });
 
   test("says what it is, what it learnt and what was measured; every digest is right", async () => {
@@ -34,6 +35,9 @@ describe.each(["causal", "masked"] as const)("a published %s prior", (objective)
     expect(manifest.fingerprint).toBe(FINGERPRINT);
     expect(manifest.config).toMatchObject({ objective, codebookSize: 7, grid: [4, 4], classes: ["x", "y", "z"] });
     expect(manifest.provenance).toMatchObject({ ...provenance, metrics: { bitsPerToken: 2.5 } });
+    const measure = { causal: "exact", masked: "masked", diffusion: "bound", pixelcnn: "exact" }[objective];
+    expect(manifest.config).toMatchObject({ measure });
+    expect(readFileSync(join(directory, "README.md"), "utf8")).toContain(measure);
     expect(JSON.parse(readFileSync(join(directory, "config.json"), "utf8"))).toEqual(manifest.config);
   });
 
@@ -79,7 +83,7 @@ describe.each(["causal", "masked"] as const)("a published %s prior", (objective)
 
   test("a weight that is not finite is not published (4)", async () => {
     const trained = untrained(config);
-    const name = "ema/block0.down.kernel";
+    const name = "ema/block0.out.kernel";
     const values = {
       ...trained.state.values,
       [name]: Float32Array.from(trained.state.values[name] ?? []).fill(NaN, 3, 4),
@@ -98,8 +102,8 @@ describe.each(["causal", "masked"] as const)("a published %s prior", (objective)
 });
 
 describe("signatures", () => {
-  test("masked: tokens and class in, logits over K out", async () => {
-    const { inputs, outputs } = await graphOf({ objective: "masked" });
+  test.each(["masked", "diffusion", "pixelcnn"])("%s: tokens and class in, logits over K out", async (objective) => {
+    const { inputs, outputs } = await graphOf({ objective });
     expect(described(inputs)).toEqual(["class int64 [N]", "tokens int64 [N,16]"]);
     expect(described(outputs)).toEqual(["logits float32 [N,16,7]"]);
   });

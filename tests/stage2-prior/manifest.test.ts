@@ -26,7 +26,7 @@ describe("bad input (3)", () => {
   const good = { ...SHAPE, grid: [4, 4], classes: ["x"] };
   test.each([
     ["no configuration", null, /config/],
-    ["an objective that there is not", { ...good, objective: "diffusion" }, /objective/],
+    ["an objective that there is not", { ...good, objective: "bert" }, /objective/],
     ["a codebook of one", { ...good, codebookSize: 1 }, /codebookSize/],
     ["half a code", { ...good, codebookSize: 7.5 }, /codebookSize/],
     ["a codebook beyond every bound", { ...good, codebookSize: 2 ** 40 }, /codebookSize/],

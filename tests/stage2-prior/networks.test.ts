@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { ValueInfo } from "../../shared/onnx/model.ts";
 import type { OnnxSession, TensorValue } from "../../shared/onnx/session.ts";
 import { UNKNOWN } from "../../shared/tokens.ts";
-import { createCausalNetwork, createMaskedNetwork } from "../../stage2-prior/networks.ts";
+import { createCausalNetwork, createMaskedNetwork, createRasterNetwork } from "../../stage2-prior/networks.ts";
 
 const K = 5;
 const [HEADS, HEAD_DIMENSION] = [2, 3];
@@ -60,6 +60,48 @@ describe("masked", () => {
     const network = createMaskedNetwork(fake("only", inputs, answer, calls), options);
     await expect(network(Int32Array.of(0, 0, K, 0, 0, 0))).rejects.toMatchObject({ code: "bad-input" });
     expect(calls).toEqual([]);
+  });
+});
+
+describe("raster", () => {
+  const LENGTH = 4;
+  const inputs = [input("tokens", "int64", ["N", LENGTH]), input("class", "int64", ["N"])];
+  const answer =
+    (length = LENGTH) =>
+    (): Feeds => {
+      const data = Float32Array.from({ length: 2 * length * K }, (_, i) => i); // image n, position t, code k: 20n + 5t + k
+      return { logits: { type: "float32", shape: [2, length, K], data } };
+    };
+  const create = (calls: Call[], length = LENGTH) =>
+    createRasterNetwork(fake("only", inputs, answer(length), calls), {
+      codebookSize: K,
+      length: LENGTH,
+      classIds: Int32Array.of(1, 4),
+    });
+
+  test("feeds the tokens so far, K from the position asked on, and gives the logits of that position", async () => {
+    const calls: Call[] = [];
+    const network = create(calls);
+    const rows = (position: number): number[] => [0, 1].flatMap((n) => [0, 1, 2, 3, 4].map((k) => 20 * n + 5 * position + k)); // prettier-ignore
+    expect([...(await network(Int32Array.of(UNKNOWN, UNKNOWN)))]).toEqual(rows(0));
+    expect([...(await network(Int32Array.of(1, 2)))]).toEqual(rows(1));
+    expect([...(await network(Int32Array.of(3, 0, 4, 4)))]).toEqual(rows(3));
+    expect(calls.map(({ feeds }) => numbersOf(feeds, "tokens"))).toEqual([
+      [5, 5, 5, 5, 5, 5, 5, 5],
+      [1, 5, 5, 5, 2, 5, 5, 5],
+      [1, 3, 0, 5, 2, 4, 4, 5],
+    ]);
+    expect(numbersOf(calls[0]?.feeds ?? {}, "class")).toEqual([1, 4]);
+  });
+
+  test("known tokens may come all at once", async () => {
+    const calls: Call[] = [];
+    await create(calls)(Int32Array.of(UNKNOWN, 1, 2, UNKNOWN, 3, 4));
+    expect(numbersOf(calls[0]?.feeds ?? {}, "tokens")).toEqual([1, 2, 5, 5, 3, 4, 5, 5]);
+  });
+
+  test("a graph of another grid is a mismatch, not a slice of the wrong position", async () => {
+    await expect(create([], LENGTH + 1)(Int32Array.of(UNKNOWN, UNKNOWN))).rejects.toMatchObject({ code: "mismatch" });
   });
 });
 

@@ -7,11 +7,12 @@ import { tf } from "../../shared/engine/tf.ts";
 import type { Initializer, OnnxModel, OnnxNode } from "../../shared/onnx/model.ts";
 import { encodeModel } from "../../shared/onnx/write.ts";
 import { Rng } from "../../shared/rng.ts";
-import { forward } from "../../stage2-prior/model/transformer.ts";
 import { UNKNOWN } from "../../shared/tokens.ts";
 import { SAMPLER_NAMES } from "../../stage2-prior/decoding.ts";
+import { networkOf } from "../../stage2-prior/model/index.ts";
 import { loadPrior, type Prior, type SampleRequest } from "../../stage2-prior/prior.ts";
-import { evaluationWeights, sizeOfPrior } from "../../stage2-prior/training-step.ts";
+import { OBJECTIVES } from "../../stage2-prior/signature.ts";
+import { evaluationWeights } from "../../stage2-prior/training-step.ts";
 import { toCausalInputs } from "../../stage2-prior/vocabulary.ts";
 import { toTensors } from "../contracts/bottleneck.ts";
 import { bytesOf } from "../shared/onnx/models.ts";
@@ -23,7 +24,7 @@ const temporary = useTemporaryDirectory();
 const OPTIONS = { threads: 1 };
 const L = 16;
 
-describe.each(["causal", "masked"] as const)("a %s prior", (objective) => {
+describe.each(OBJECTIVES)("a %s prior", (objective) => {
   const config = tinyPrior({ objective });
   let prior: Prior;
   beforeAll(async () => {
@@ -194,19 +195,23 @@ describe.each(["causal", "masked"] as const)("a %s prior", (objective) => {
   });
 });
 
-test("at temperature 0 the causal prior takes what the training code's full pass finds likeliest", async () => {
-  await tf.setBackend("cpu");
-  const config = tinyPrior({ objective: "causal" });
-  const prior = await loadPrior(await publishUntrained(config, temporary("prior")), OPTIONS);
-  const { tokens } = await prior.sample({ count: 3, rng: Rng.fromSeed(3), temperature: 0, className: "y" });
-  await prior.dispose();
-  const { spec, values } = untrained(config).state;
-  const ids = tf.tensor(toCausalInputs(tokens, { codebookSize: 7, length: L }), [3, L], "int32");
-  const input = { ids, classIds: tf.tensor1d([1, 1, 1], "int32") };
-  const weights = toTensors(evaluationWeights(spec), evaluationWeights(values));
-  const logits = forward(weights, input, sizeOfPrior(config), { causal: true });
-  expect([...tf.argMax(logits, -1).dataSync()]).toEqual([...tokens]);
-});
+test.each(["causal", "pixelcnn"])(
+  "at temperature 0 the %s prior takes what the training code's full pass finds likeliest",
+  async (objective) => {
+    await tf.setBackend("cpu");
+    const config = tinyPrior({ objective });
+    const prior = await loadPrior(await publishUntrained(config, temporary("prior")), OPTIONS);
+    const { tokens } = await prior.sample({ count: 3, rng: Rng.fromSeed(3), temperature: 0, className: "y" });
+    await prior.dispose();
+    const { spec, values } = untrained(config).state;
+    const inputs = objective === "causal" ? toCausalInputs(tokens, { codebookSize: 7, length: L }) : tokens;
+    const ids = tf.tensor(inputs, [3, L], "int32");
+    const input = { ids, classIds: tf.tensor1d([1, 1, 1], "int32") };
+    const weights = toTensors(evaluationWeights(spec), evaluationWeights(values));
+    const logits = networkOf(config).forward(weights, input);
+    expect([...tf.argMax(logits, -1).dataSync()]).toEqual([...tokens]);
+  },
+);
 
 test("a masked prior decodes in one step to one a token, and refuses any other number (2)", async () => {
   const prior = await loadPrior(

@@ -11,7 +11,7 @@ export function untrained(config: PriorConfig, seed = 2): TrainedPrior {
   const { spec, values } = initialPriorState(config, Rng.fromSeed(seed));
   const louder = Object.entries(values).map(([name, array]) => [
     name,
-    /(head\.kernel|embed\.class)$/.test(name) ? Float32Array.from(array, (value) => value * 30) : array,
+    /(head\.kernel|\.class)$/.test(name) ? Float32Array.from(array, (value) => value * 30) : array,
   ]);
   const state = { spec, values: Object.fromEntries(louder) as TrainedPrior["state"]["values"] };
   return { config, fingerprint: FINGERPRINT, classes: ["x", "y", "z"], state, bitsPerToken: 2.5, parameters: 1234 };

@@ -12,11 +12,12 @@ import { createSession } from "../../shared/onnx/session.ts";
 import { Rng } from "../../shared/rng.ts";
 import { createTokenWriter, openTokens, type TokenSet } from "../../shared/token-file/index.ts";
 import { silentReporter } from "../../shared/train/reporter.ts";
-import { exportCausal, exportMasked } from "../../stage2-prior/export.ts";
-import { forward } from "../../stage2-prior/model/transformer.ts";
-import { createCausalNetwork, createMaskedNetwork } from "../../stage2-prior/networks.ts";
+import { exportCausal, exportFullGrid } from "../../stage2-prior/export.ts";
+import { networkOf } from "../../stage2-prior/model/index.ts";
+import { createCausalNetwork, createMaskedNetwork, createRasterNetwork } from "../../stage2-prior/networks.ts";
+import type { ObjectiveName } from "../../stage2-prior/signature.ts";
 import { trainPrior, type PriorRun, type TrainPriorOptions } from "../../stage2-prior/train.ts";
-import { evaluationWeights, initialPriorState, sizeOfPrior } from "../../stage2-prior/training-step.ts";
+import { evaluationWeights, initialPriorState } from "../../stage2-prior/training-step.ts";
 import { toCausalInputs, toIds } from "../../stage2-prior/vocabulary.ts";
 import { UNKNOWN } from "../../shared/tokens.ts";
 import { relativeError } from "../parity/compare.ts";
@@ -83,8 +84,11 @@ async function finished(run: Promise<PriorRun>): Promise<Extract<PriorRun, { int
 }
 
 describe("trainPrior", () => {
-  it("learns what can be known: counting costs one uniform token in sixteen", async () => {
-    const config = tinyPrior({ steps: 300, width: 32, weightEmaDecay: 0.9 });
+  it.each([
+    { objective: "causal", steps: 300, width: 32 },
+    { objective: "pixelcnn", steps: 150, width: 16 },
+  ])("learns what can be known, $objective: counting costs one uniform token in sixteen", async (learner) => {
+    const config = tinyPrior({ ...learner, weightEmaDecay: 0.9 });
     const { bitsPerToken } = await finished(train({ config }));
     const floor = Math.log2(7) / LENGTH;
     expect(bitsPerToken).toBeGreaterThan(floor * 0.9);
@@ -147,6 +151,17 @@ describe("trainPrior", () => {
     expect(four.bitsPerToken).toBeCloseTo(one.bitsPerToken, 4);
   });
 
+  it("bounds the bits of a diffusion from above: an untrained one's are near uniform, then they fall, never below what is left to chance", async () => {
+    const bits = async (steps: number): Promise<number> => {
+      const config = tinyPrior({ objective: "diffusion", steps, width: 32, batchSize: 4, weightEmaDecay: 0.9 });
+      return (await finished(train({ config }))).bitsPerToken;
+    };
+    expect(Math.abs((await bits(3)) - Math.log2(7))).toBeLessThan(0.3);
+    const learnt = await bits(150);
+    expect(learnt).toBeGreaterThan((Math.log2(7) / LENGTH) * 0.9);
+    expect(learnt).toBeLessThan(2.3);
+  });
+
   it("holds out the last rows where there is no held-out set", async () => {
     const { interrupted } = await trainPrior({
       config: tinyPrior({ steps: 4 }),
@@ -160,7 +175,7 @@ describe("trainPrior", () => {
 });
 
 describe("published graphs", () => {
-  const weightsFor = (objective: "causal" | "masked", classes: number) => {
+  const weightsFor = (objective: ObjectiveName, classes: number) => {
     const config = tinyPrior({ objective, classes });
     const state = initialPriorState(config, Rng.fromSeed(2));
     return { config, weights: { spec: evaluationWeights(state.spec), values: evaluationWeights(state.values) } };
@@ -169,7 +184,7 @@ describe("published graphs", () => {
 
   /** The training code's logits on the oracle. */
   async function reference(
-    objective: "causal" | "masked",
+    objective: ObjectiveName,
     classes: number,
     arrays: { ids: Int32Array; classIds: Int32Array },
   ): Promise<Float32Array> {
@@ -178,12 +193,7 @@ describe("published graphs", () => {
     const spec = { ids: { shape: [3, LENGTH], dtype: "int32" }, classIds: { shape: [3], dtype: "int32" } } as const;
     const fn = await oracle.compile(
       (inputs) => ({
-        logits: forward(
-          inputs,
-          inputs as { ids: tf.Tensor; classIds: tf.Tensor } & typeof inputs,
-          sizeOfPrior(config),
-          { causal: objective === "causal" },
-        ),
+        logits: networkOf(config).forward(inputs, inputs as { ids: tf.Tensor; classIds: tf.Tensor } & typeof inputs),
       }),
       { ...spec, ...weights.spec },
     );
@@ -193,7 +203,7 @@ describe("published graphs", () => {
 
   it.each([0, 3])("masked, %d classes: any batch, the same logits", async (classes) => {
     const { config, weights } = weightsFor("masked", classes);
-    const session = await createSession(exportMasked(config, weights), { threads: 2 });
+    const session = await createSession(exportFullGrid(config, weights), { threads: 2 });
     const shown = tokens.map((token, i) => (i % 3 === 0 ? UNKNOWN : token));
     const classIds = Int32Array.of(classes, 0, Math.min(1, classes));
     const got = await createMaskedNetwork(session, { codebookSize: 7, classIds })(shown);
@@ -237,11 +247,40 @@ describe("published graphs", () => {
     },
   );
 
+  it.each([
+    [0, Array<number>(16).fill(1)],
+    [3, [5, 1, 7, 3]],
+  ] as const)(
+    "pixelcnn, %d classes, asked in raster order %j: the logits of the full pass",
+    async (classes, pieces) => {
+      const { config, weights } = weightsFor("pixelcnn", classes);
+      const session = await createSession(exportFullGrid(config, weights), { threads: 2 });
+      const classIds = Int32Array.of(classes, 0, Math.min(2, classes));
+      const network = createRasterNetwork(session, { codebookSize: 7, length: LENGTH, classIds });
+      const full = await reference("pixelcnn", classes, { ids: tokens, classIds });
+      let at = 0;
+      for (const size of pieces) {
+        const previous = Int32Array.from({ length: 3 * size }, (_, i) => {
+          const position = at + (i % size) - 1;
+          return position < 0 ? UNKNOWN : (tokens[Math.floor(i / size) * LENGTH + position] ?? UNKNOWN);
+        });
+        const got = await network(previous);
+        at += size;
+        const expected = [0, 1, 2].flatMap((row) => [
+          ...full.subarray((row * LENGTH + at - 1) * 7, (row * LENGTH + at) * 7),
+        ]);
+        expect(relativeError(got, Float32Array.from(expected)), `position ${at - 1}`).toBeLessThan(1e-5);
+      }
+      await session.dispose();
+    },
+  );
+
   const python = pythonWith("onnx");
   it.skipIf(python === undefined)("are accepted by Python's onnx checker (skipped where no Python has onnx)", () => {
     for (const [objective, exporter] of [
       ["causal", exportCausal],
-      ["masked", exportMasked],
+      ["masked", exportFullGrid],
+      ["pixelcnn", exportFullGrid],
     ] as const) {
       // prettier-ignore
       const { config, weights } = weightsFor(objective, 3);

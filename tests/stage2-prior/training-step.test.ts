@@ -37,6 +37,8 @@ describe.each([
   { objective: "causal" },
   { objective: "masked", labelSmoothing: 0.1, dropout: 0.2 },
   { objective: "causal", weightEmaDecay: 0, classes: 0 },
+  { objective: "diffusion" },
+  { objective: "pixelcnn", dropout: 0.1 },
 ])("%o", (overrides) => {
   test("gradients for every weight, in its shape and finite; metrics are finite scalars", () => {
     const { config, state, batch } = setUp(overrides);
@@ -92,12 +94,12 @@ describe.each([
 });
 
 describe("loss", () => {
-  test.each(["causal", "masked"])(
+  test.each(["causal", "masked", "diffusion"])(
     "%s: the mean of −log p over the positions that count, in nats and bits",
     (objective) => {
       const { config, state, batch } = setUp({ objective });
       const weights = group(state, "weight");
-      const { nats, positions } = lossOf(weights, batch, config, "evaluation");
+      const { nats, weight } = lossOf(weights, batch, config, "evaluation");
       const counted = numbers(batch["counted"] ?? tf.scalar(NaN));
       // Position by position: the loss with only that one counting.
       const each = counted.map((_, at) => {
@@ -112,12 +114,27 @@ describe("loss", () => {
       });
       const sum = each.reduce((total, nll, at) => total + nll * (counted[at] ?? NaN), 0);
       const total = counted.reduce((a, b) => a + b, 0);
-      expect(positions.dataSync()[0]).toBe(total);
+      expect(weight.dataSync()[0]).toBeCloseTo(total, 5);
       expect(nats.dataSync()[0]).toBeCloseTo(sum / total, 4);
       const { metrics } = createPriorStep(config).gradients(state, batch);
       expect(value(metrics, "bitsPerToken") * Math.LN2).toBeCloseTo(sum / total, 4);
     },
   );
+
+  test("diffusion: every image weighs the same, however much of it is hidden", () => {
+    const { config, state, batch } = setUp({ objective: "diffusion" });
+    const weights = group(state, "weight");
+    const counted = numbers(batch["counted"] ?? tf.scalar(NaN));
+    const costs = [0, 1].map((image) => {
+      const alone = counted.map((weight, at) => (Math.floor(at / 16) === image ? weight : 0));
+      const one = { ...batch, counted: tf.tensor(alone, [2, 16]) };
+      return lossOf(weights, one, config, "evaluation").nats.dataSync()[0] ?? NaN;
+    });
+    const hidden = [0, 16].map((from) => counted.slice(from, from + 16).filter((weight) => weight > 0).length);
+    expect(hidden[0]).not.toBe(hidden[1]);
+    const { nats } = lossOf(weights, batch, config, "evaluation");
+    expect(nats.dataSync()[0]).toBeCloseTo(((costs[0] ?? NaN) + (costs[1] ?? NaN)) / 2, 5);
+  });
 
   test("masked: targets at visible positions do not matter, those at hidden ones do", () => {
     const { config, state, batch } = setUp({ objective: "masked" });

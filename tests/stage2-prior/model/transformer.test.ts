@@ -6,7 +6,7 @@ import { Rng } from "../../../shared/rng.ts";
 import type { PriorConfig } from "../../../stage2-prior/config.ts";
 import { dropoutSites, forward, forwardCached } from "../../../stage2-prior/model/transformer.ts";
 import { transformerSpecs } from "../../../stage2-prior/model/weights.ts";
-import { sizeOfPrior } from "../../../stage2-prior/training-step.ts";
+import { sizeOfPrior } from "../../../stage2-prior/model/index.ts";
 import { toTensors } from "../../contracts/bottleneck.ts";
 import { expectTensorsClose, numbers } from "../../shared/nn/tensors.ts";
 import { tinyPrior, tinyTokens } from "../tiny-config.ts";

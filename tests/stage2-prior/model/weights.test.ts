@@ -5,7 +5,7 @@ import { entryOf, initialise, sizeOf } from "../../../shared/nn/state.ts";
 import { Rng } from "../../../shared/rng.ts";
 import { PRIOR_PRESETS, priorConfig } from "../../../stage2-prior/config.ts";
 import { transformerSpecs, type TransformerSize } from "../../../stage2-prior/model/weights.ts";
-import { sizeOfPrior } from "../../../stage2-prior/training-step.ts";
+import { sizeOfPrior } from "../../../stage2-prior/model/index.ts";
 import { tinyPrior } from "../tiny-config.ts";
 
 beforeAll(async () => {
