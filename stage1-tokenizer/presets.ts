@@ -95,7 +95,7 @@ export const TOKENIZER_PRESETS = {
   },
   /**
    * `tessera train-tokenizer --preset mnist28 --source mnist:<folder>`
-   * The Keras example's setting, 7×7 of K = 128: expect NMSE about 0.044.
+   * The Keras example's setting, 7×7 of K = 128: expect NMSE 0.054 after 1,000 steps and 0.040 after 2,100 (the example: 0.044).
    */
   mnist28: {
     ...common,
@@ -128,7 +128,11 @@ export const EXPECTED: Readonly<Record<TokenizerPreset, readonly Band[]>> = {
     { step: 5_000, nmse: [0.05, 0.061], perplexity: [300, 450] },
     { step: 10_000, nmse: [0.045, 0.056], perplexity: [300, 450] },
   ],
-  mnist28: [{ step: 2_000, nmse: [0.02, 0.05], perplexity: [40, 128] }],
+  mnist28: [
+    { step: 500, nmse: [0.06, 0.1], perplexity: [70, 115] },
+    { step: 1_000, nmse: [0.045, 0.065], perplexity: [80, 115] },
+    { step: 2_000, nmse: [0.03, 0.05], perplexity: [85, 115] },
+  ],
   paper128: [],
   lecture256: [],
 };
