@@ -112,7 +112,7 @@ const COLUMNS: readonly Column[] = [
   ["recall", ({ recall }) => fixed(recall, 3)],
   ["most shared", ({ largestShare }) => `${(largestShare * 100).toFixed(1)} %`],
   ["copies", ({ copies, samples }) => `${copies} of ${samples}`],
-  ["nearness", ({ distanceRatio }) => fixed(distanceRatio, 3)],
+  ["distance ratio", ({ distanceRatio }) => fixed(distanceRatio, 3)],
   ["steps", ({ steps }) => fixed(steps, 0)],
   ["s/image", ({ secondsPerImage }) => fixed(secondsPerImage, 3)],
   ["parameters", ({ parameters }) => number(parameters, (value) => value.toLocaleString("en-US"))],
@@ -123,8 +123,8 @@ function toText({ rows, codeLengths, references, features, sheets }: PriorsEvalu
     features === undefined
       ? []
       : [
-          `Fréchet distance, precision, recall and nearness on ${features.name} (${features.size}), of ${references.heldOut} held-out and ${references.training} training images.`,
-          "nearness: median distance to the nearest training image over that of held-out images.",
+          `Fréchet distance, precision, recall and distance ratio on ${features.name} (${features.size}), of ${references.heldOut} held-out and ${references.training} training images.`,
+          "distance ratio: median distance to the nearest training image over that of held-out images.",
         ];
   return [
     formatTable([COLUMNS.map(([head]) => head), ...rows.map((row) => COLUMNS.map(([, cell]) => cell(row)))]),

@@ -106,7 +106,7 @@ describe("the table", () => {
   test("without baselines holds none; people read heads, measures and what the features were", async () => {
     const { code, stdout } = await evaluate(...sets(), "--out", temporary("out"), "--no-baselines", "--priors", masked);
     expect(code).toBe(0);
-    for (const part of ["JS pairs", "2.500 masked", "nearness", "encoder features (3)", "copies"]) {
+    for (const part of ["JS pairs", "2.500 masked", "distance ratio", "encoder features (3)", "copies"]) {
       expect(stdout).toContain(part);
     }
     expect(stdout).not.toContain("unigram");
