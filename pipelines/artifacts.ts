@@ -9,7 +9,7 @@ import { prepareTarget } from "../shared/publish.ts";
 import { option } from "./options.ts";
 
 export const ARTIFACTS = "artifacts";
-export type ArtifactFolder = "tokenizer" | "prior" | "tokens" | "comparison" | "demo" | "generated";
+export type ArtifactFolder = "tokenizer" | "prior" | "tokens" | "comparison" | "demo" | "generated" | "evaluation";
 
 /** A bare word is a name below `artifacts/<folder>`; anything with a slash is a path. */
 export function artifactPath(folder: ArtifactFolder, nameOrPath: string): string {

@@ -53,6 +53,11 @@ export const COMMANDS: readonly CommandListing[] = [
     load: () => import("./commands/evaluate-tokenizer.ts"),
   },
   {
+    name: "evaluate-prior",
+    summary: "Judge priors and counting baselines side by side: bits, samples, copies, speed.",
+    load: () => import("./commands/evaluate-prior.ts"),
+  },
+  {
     name: "latent-sheets",
     summary: "Draw the latent space of an autoencoder.",
     load: () => import("./commands/latent-sheets.ts"),

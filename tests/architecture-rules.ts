@@ -150,7 +150,7 @@ const RUNTIME = /^(@tensorflow\/|onnxruntime|sharp$)/;
 
 /** Samplers, baselines, schedules, vocabulary, tokens, rng and errors run anywhere, at once. */
 export const pureParts = neverReaches(
-  /^(stage2-prior\/(sample|baselines)(\/|\.ts$)|stage2-prior\/(vocabulary|mask-schedule)\.ts$|shared\/(tokens|rng|errors)\.ts$)/,
+  /^(stage2-prior\/(sample|baselines|judge)(\/|\.ts$)|stage2-prior\/(vocabulary|mask-schedule)\.ts$|shared\/(tokens|rng|errors)\.ts$)/,
   RUNTIME,
   { lazily: true },
 );

@@ -1,19 +1,12 @@
 /** `tessera evaluate-tokenizer`: what a tokenizer keeps, what its tokens cost, and how fast it is. */
 import { z } from "zod";
 
-import {
-  describeImageFailure,
-  type FeatureExtractor,
-  hasTokenizerFeatures,
-  loadTokenizer,
-  openFeatureExtractor,
-  type Tokenizer,
-  tokenizerFeatures,
-} from "../../stage1-tokenizer/index.ts";
+import { describeImageFailure, loadTokenizer, type FeatureExtractor } from "../../stage1-tokenizer/index.ts";
 import { artifactPath } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
 import { sessionOptions, threadsOption } from "../engines.ts";
 import { evaluateTokenizer, type Evaluation } from "../evaluate-tokenizer.ts";
+import { featuresOption, NO_FEATURES, openFeatures } from "../features.ts";
 import { option } from "../options.ts";
 import { openSplitSource, recordsOf, sourceOptions, splitOptionWith, takeEvenly } from "../sources.ts";
 import { figureRows } from "../tables.ts";
@@ -36,9 +29,7 @@ export const command = defineCommand({
     ...sourceOptions,
     ...splitOptionWith("held-out"),
     count: option(z.int().min(1).optional(), { describe: "Images at most, spread evenly (default: all)", alias: "n" }),
-    features: option(z.string().min(1).optional(), {
-      describe: "ONNX file, images to vectors, for the Fréchet distance (default: the tokenizer's encoder)",
-    }),
+    ...featuresOption,
     ...threadsOption,
   }),
   async run(options, { reporter, signal }) {
@@ -63,17 +54,6 @@ export const command = defineCommand({
     }
   },
 });
-
-const NO_FEATURES = "was made by an older version and holds no features.onnx; --features takes a file";
-
-async function openFeatures(
-  { directory, spec }: Tokenizer,
-  options: { features?: string | undefined; threads?: number | undefined },
-): Promise<FeatureExtractor | undefined> {
-  const session = sessionOptions(options);
-  if (options.features !== undefined) return openFeatureExtractor(options.features, spec.imageSize, session);
-  return (await hasTokenizerFeatures(directory)) ? tokenizerFeatures(directory, session) : undefined;
-}
 
 function toJson({ images, failures, figures, frechet, throughput, ...rates }: Evaluation): Record<string, unknown> {
   return {

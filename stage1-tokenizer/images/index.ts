@@ -7,6 +7,7 @@ export { describeImageFailure, type OnImageFailure } from "./batches.ts";
 export { type CifarKind, openCifar } from "./sources/cifar-source.ts";
 export { decodeImage, decodeRecord, type DecodedRecord, MAX_PIXELS } from "./decode.ts";
 export { createEmojiSource } from "./sources/emoji-source.ts";
+export { losslessBytes, type LosslessBytes } from "./lossless.ts";
 export { listOrder, type RecordOrder, streamOrder, type StreamOrderOptions } from "./order.ts";
 export { findImageFiles, openFolderSource } from "./sources/folder-source.ts";
 export { openLabelledSource } from "./sources/labelled-source.ts";

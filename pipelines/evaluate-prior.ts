@@ -1,0 +1,250 @@
+/**
+ * Priors of one tokenizer and the counting baselines, judged alike: the same training tokens, the same held-out tokens, as many samples
+ * from the same seed. Held-out images stand among them, to show what real images get.
+ */
+import { join } from "node:path";
+
+import { badInput, mismatch, usageError } from "../shared/errors.ts";
+import { Rng } from "../shared/rng.ts";
+import type { TokenSet } from "../shared/token-file/index.ts";
+import { checkFingerprint, type TokenizerSpec } from "../shared/tokens.ts";
+import type { Reporter } from "../shared/train/reporter.ts";
+import {
+  writeSheet,
+  type FeatureExtractor,
+  type ImageSource,
+  type Tile,
+  type Tokenizer,
+} from "../stage1-tokenizer/index.ts";
+import { measureLossless, tokensPerDim, type CodeLength, type LosslessLengths } from "./code-lengths.ts";
+import { toTiles } from "./sheets.ts";
+import { createJudge, type Judge, type ReferenceFeatures, type SampleFigures, type Samples } from "./judge-samples.ts";
+import {
+  collectFeatures,
+  collectTiles,
+  decodedImages,
+  evenIndices,
+  originalImages,
+  takeImages,
+  type ImageBatches,
+  type TokenImages,
+} from "./judged-images.ts";
+import { countingPriors, publishedPrior, type JudgedPrior } from "./judged-priors.ts";
+
+export interface EvaluatePriorsOptions {
+  readonly tokenizer: Tokenizer;
+  /** Directories. */
+  readonly priors: readonly string[];
+  readonly baselines: boolean;
+  readonly training: TokenSet;
+  readonly heldOut: TokenSet;
+  /** Of the images that were tokenized; none, decoded tokens stand for them. */
+  readonly source?: ImageSource | undefined;
+  readonly features?: FeatureExtractor | undefined;
+  /** Samples of each. */
+  readonly count: number;
+  /** Images of each token set, at most, whose features or files are measured. */
+  readonly references: number;
+  readonly seed: number;
+  /** Where the sheets go. */
+  readonly directory: string;
+  readonly threads: { readonly threads?: number };
+  readonly reporter: Reporter;
+  readonly signal: AbortSignal;
+}
+
+/** NaN where a figure cannot be had. */
+export interface PriorRow extends SampleFigures {
+  readonly name: string;
+  /** N: `count`, or as many held-out images as there are. */
+  readonly samples: number;
+  readonly bitsPerToken: number;
+  readonly measure: JudgedPrior["measure"] | undefined;
+  readonly bitsPerDim: number;
+  readonly steps: number;
+  /** Sampling and decoding. */
+  readonly secondsPerImage: number;
+  readonly parameters: number;
+}
+
+export interface PriorsEvaluation {
+  /** "held-out" first. */
+  readonly rows: readonly PriorRow[];
+  /** With a source only. */
+  readonly codeLengths: readonly CodeLength[];
+  /** Images behind the figures on features and files. */
+  readonly references: { readonly training: number; readonly heldOut: number };
+  readonly features: { readonly name: string; readonly size: number } | undefined;
+  readonly sheets: { readonly samples: string; readonly memorised: string };
+}
+
+const HELD_OUT = "held-out";
+
+/**
+ * @throws usage if there is nothing to judge; mismatch if priors or token sets are of another tokenizer, or the source of other images;
+ * bad-input if a token set is empty; the signal's reason
+ */
+export async function evaluatePriors(options: EvaluatePriorsOptions): Promise<PriorsEvaluation> {
+  const { tokenizer, priors, baselines, directory, reporter, signal, count } = options;
+  if (priors.length === 0 && !baselines) throw nothingToJudge();
+  const { spec } = tokenizer;
+  const training = await loadImages(options.training, spec);
+  const heldOut = await loadImages(options.heldOut, spec);
+  const published: JudgedPrior[] = [];
+  for (const prior of priors) published.push(await publishedPrior(prior, { spec, threads: options.threads }));
+  const judged = [...(baselines ? countingPriors(training.grid, heldOut.grid, spec) : []), ...published];
+
+  const sets = {
+    training: takeImages(training, evenIndices(training.keys.length, options.references)),
+    heldOut: takeImages(heldOut, evenIndices(heldOut.keys.length, options.references)),
+  };
+  const features = await referenceFeatures(options, sets);
+  const judge = createJudge({ training: training.grid, codebookSize: spec.codebookSize, features, reporter });
+  const judgements = [await judgeHeldOut(options, takeImages(heldOut, evenIndices(heldOut.keys.length, count)), judge)];
+  for (const prior of judged) {
+    signal.throwIfAborted();
+    reporter.note(`judging ${prior.name}`);
+    judgements.push(await judgePrior(options, prior, judge));
+  }
+  const rows = judgements.map(({ row }) => row);
+  const { source } = options;
+  const originals = source === undefined ? undefined : { source, tokenizer, reporter, signal };
+  return {
+    rows,
+    codeLengths: originals === undefined ? [] : codeLengths(rows, await measureLossless(originals, sets.heldOut.keys)),
+    references: { training: sets.training.keys.length, heldOut: sets.heldOut.keys.length },
+    features: features && { name: features.extractor.name, size: features.training.size },
+    sheets: {
+      samples: await drawSamples(judgements, join(directory, `seed${options.seed}-samples.png`)),
+      memorised: await drawMemorised(options, { judgements, training }),
+    },
+  };
+}
+
+const nothingToJudge = () =>
+  usageError({
+    what: "there is nothing to judge",
+    expected: "--priors, or baselines",
+    got: "neither",
+    todo: "Give --priors a name, or leave --no-baselines out",
+  });
+
+/** @throws mismatch if the tokens are not the tokenizer's; bad-input if there are none. */
+async function loadImages(set: TokenSet, spec: TokenizerSpec): Promise<TokenImages> {
+  const { header, directory } = set;
+  checkFingerprint(spec.fingerprint, header.fingerprint, directory);
+  const describe = ({ grid, codebookSize }: Pick<TokenizerSpec, "grid" | "codebookSize">): string =>
+    `grid ${grid.join("×")}, K = ${codebookSize}`;
+  if (describe(spec) !== describe(header)) {
+    const [expected, got] = [describe(spec), describe(header)];
+    throw mismatch({ what: "holds no tokens of this tokenizer", where: directory, expected, got });
+  }
+  const { grid, keys } = await set.load();
+  if (keys.length > 0) return { grid, keys };
+  throw badInput({ what: "the token set holds no image", where: directory, todo: "Tokenize images first." });
+}
+
+interface Sets {
+  readonly training: TokenImages;
+  readonly heldOut: TokenImages;
+}
+
+async function referenceFeatures(
+  { tokenizer, source, features: extractor, reporter, signal }: EvaluatePriorsOptions,
+  sets: Sets,
+): Promise<ReferenceFeatures | undefined> {
+  if (extractor === undefined) return undefined;
+  const imagesOf = (images: TokenImages): AsyncIterable<ImageBatches> =>
+    source === undefined
+      ? decodedImages(tokenizer, images, signal)
+      : originalImages({ source, tokenizer, reporter, signal }, images.keys);
+  reporter.note(`features of ${sets.training.keys.length} training and ${sets.heldOut.keys.length} held-out images`);
+  const training = await collectFeatures(imagesOf(sets.training), extractor);
+  return { extractor, training, heldOut: await collectFeatures(imagesOf(sets.heldOut), extractor) };
+}
+
+interface Judgement {
+  readonly row: PriorRow;
+  /** The first ones, for the sheet. */
+  readonly tiles: readonly Tile[];
+  readonly mostMemorised: Tile | undefined;
+}
+
+/** Samples a row of the sheet shows. */
+const SHOWN = 16;
+
+async function judgePrior(options: EvaluatePriorsOptions, prior: JudgedPrior, judge: Judge): Promise<Judgement> {
+  const { tokenizer, count, seed, reporter, signal } = options;
+  const rng = Rng.fromSeed(seed).fork("generate");
+  const { tokens, steps, seconds } = await prior.sample({ count, rng, reporter, signal });
+  const start = performance.now();
+  const images = await tokenizer.decode(tokens);
+  const secondsPerImage = (seconds + (performance.now() - start) / 1000) / count;
+  const { name, bitsPerToken, measure, parameters } = prior;
+  const bitsPerDim = bitsPerToken * tokensPerDim(tokenizer.spec);
+  const figures = await judge({ tokens, images });
+  const row = {
+    ...{ name, samples: count, bitsPerToken, measure, bitsPerDim },
+    ...{ ...figures, steps, secondsPerImage, parameters },
+  };
+  return withTiles(row, { tokens, images }, tokenizer.spec);
+}
+
+/** As many decoded held-out images as there are samples; compared with themselves they would say nothing. */
+async function judgeHeldOut(
+  { tokenizer }: EvaluatePriorsOptions,
+  { grid: tokens }: TokenImages,
+  judge: Judge,
+): Promise<Judgement> {
+  const images = await tokenizer.decode(tokens);
+  const figures = await judge({ tokens, images });
+  const row: PriorRow = {
+    ...{ name: HELD_OUT, samples: tokens.shape[0], bitsPerToken: NaN, measure: undefined, bitsPerDim: NaN },
+    ...{ ...figures, frechetHeldOut: NaN, precision: NaN, recall: NaN },
+    ...{ steps: NaN, secondsPerImage: NaN, parameters: NaN },
+  };
+  return withTiles(row, { tokens, images }, tokenizer.spec);
+}
+
+function withTiles(row: PriorRow, { images }: Samples, { imageSize }: TokenizerSpec): Judgement {
+  const tiles = toTiles(images, imageSize);
+  return { row, tiles: tiles.slice(0, SHOWN), mostMemorised: tiles[row.mostMemorised] };
+}
+
+/** Only figures that are a code for whole images, or a bound on one. */
+function codeLengths(rows: readonly PriorRow[], { png, webp, psnr }: LosslessLengths): CodeLength[] {
+  const coding = rows.filter(({ measure }) => measure === "exact" || measure === "bound");
+  const lossy = coding.map(({ name, bitsPerDim }) => ({ name, bitsPerDim, lossless: false, psnr }));
+  return [...lossy, png, webp];
+}
+
+async function drawSamples(judgements: readonly Judgement[], path: string): Promise<string> {
+  const rows = judgements.map(({ tiles }) => tiles);
+  await writeSheet({ path, rows, rowLabels: judgements.map(({ row }) => row.name) });
+  return path;
+}
+
+/** Of each: the most memorised sample, its nearest training image as decoded, and that image itself where there is a source. */
+async function drawMemorised(
+  { tokenizer, source, directory, seed, reporter, signal }: EvaluatePriorsOptions,
+  { judgements, training }: { judgements: readonly Judgement[]; training: TokenImages },
+): Promise<string> {
+  const nearest = takeImages(
+    training,
+    judgements.map(({ row }) => row.nearest),
+  );
+  const { imageSize } = tokenizer.spec;
+  const decoded = await collectTiles(decodedImages(tokenizer, nearest, signal), imageSize);
+  const originals =
+    source === undefined
+      ? new Map<string, Tile>()
+      : await collectTiles(originalImages({ source, tokenizer, reporter, signal }, nearest.keys), imageSize);
+  const rows = judgements.map(({ mostMemorised }, i) => {
+    const key = nearest.keys[i] ?? "";
+    return [mostMemorised, decoded.get(key), originals.get(key)].filter((tile) => tile !== undefined);
+  });
+  const rowLabels = judgements.map(({ row }) => `${row.name}\n${(row.largestShare * 100).toFixed(0)}%`);
+  const path = join(directory, `seed${seed}-memorised.png`);
+  await writeSheet({ path, rows, rowLabels });
+  return path;
+}

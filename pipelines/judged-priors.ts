@@ -1,0 +1,129 @@
+/** What `evaluate-prior` compares: published priors and counting baselines behind one interface. */
+import { openArtifact, type Artifact } from "../shared/artifact.ts";
+import { mismatch } from "../shared/errors.ts";
+import { sizeOf } from "../shared/records.ts";
+import type { Rng } from "../shared/rng.ts";
+import { checkFingerprint, type TokenGrid, type TokenizerSpec } from "../shared/tokens.ts";
+import type { Reporter } from "../shared/train/reporter.ts";
+import { decodeSafetensors } from "../shared/train/safetensors.ts";
+import {
+  COUNTING_PRIORS,
+  loadPrior,
+  MEASURES,
+  parsePriorManifest,
+  SAMPLE_BATCH,
+  type Measure,
+} from "../stage2-prior/index.ts";
+
+export interface JudgedPrior {
+  readonly name: string;
+  /** Held-out; NaN where the manifest does not say. */
+  readonly bitsPerToken: number;
+  readonly measure: Measure;
+  /** Numbers in its weights; NaN for what counts, and for artefacts without weights to read. */
+  readonly parameters: number;
+  /** @throws as `loadPrior` and `Prior.sample` */
+  sample(request: JudgedRequest): Promise<JudgedSample>;
+}
+
+export interface JudgedRequest {
+  readonly count: number;
+  readonly rng: Rng;
+  readonly reporter: Reporter;
+  readonly signal: AbortSignal;
+}
+
+export interface JudgedSample {
+  /** [count, h, w] */
+  readonly tokens: TokenGrid;
+  /** Decoding steps of an image in which tokens were fixed. */
+  readonly steps: number;
+  /** Of sampling alone, without loading. */
+  readonly seconds: number;
+}
+
+/**
+ * A published prior; its graph is loaded for sampling only.
+ * @throws mismatch if it learnt the tokens of another tokenizer, or another grid or K; as `openArtifact`
+ */
+export async function publishedPrior(
+  directory: string,
+  { spec, threads }: { spec: TokenizerSpec; threads: { readonly threads?: number } },
+): Promise<JudgedPrior> {
+  const artifact = await openArtifact(directory, { kind: "prior" });
+  const { manifest } = artifact;
+  const own = parsePriorManifest(manifest, directory);
+  checkFingerprint(spec.fingerprint, own.fingerprint, `prior ${directory}`);
+  const describe = ({ grid, codebookSize }: Pick<TokenizerSpec, "grid" | "codebookSize">): string =>
+    `grid ${grid.join("×")}, K = ${codebookSize}`;
+  if (describe(spec) !== describe(own)) {
+    const [expected, got] = [describe(spec), describe(own)];
+    throw mismatch({ what: "makes no tokens of this tokenizer", where: `prior ${directory}`, expected, got });
+  }
+  return {
+    name: manifest.name,
+    bitsPerToken: manifest.provenance.metrics?.["bitsPerToken"] ?? NaN,
+    measure: MEASURES[own.objective],
+    parameters: await countParameters(artifact),
+    sample: async (request) => {
+      const prior = await loadPrior(directory, threads);
+      try {
+        return await sampleTimed(request, own.grid, (onProgress) =>
+          prior.sample({
+            count: request.count,
+            rng: request.rng,
+            signal: request.signal,
+            onProgress,
+          }),
+        );
+      } finally {
+        await prior.dispose();
+      }
+    },
+  };
+}
+
+async function sampleTimed(
+  { count, reporter }: JudgedRequest,
+  grid: TokenizerSpec["grid"],
+  sample: (onProgress: (newTokens: number) => void) => Promise<TokenGrid>,
+): Promise<JudgedSample> {
+  let [fixed, reports] = [0, 0];
+  reporter.start("sample", count * sizeOf(grid), { unitsPerStep: { count: 1, unit: "tokens" } });
+  const start = performance.now();
+  const tokens = await sample((newTokens) => {
+    if (newTokens > 0) reports++;
+    reporter.progress((fixed += newTokens));
+  });
+  const seconds = (performance.now() - start) / 1000;
+  reporter.finish();
+  return { tokens, steps: Math.round(reports / Math.ceil(count / SAMPLE_BATCH)), seconds };
+}
+
+/** Artefacts of another make may hold a graph alone. */
+const WEIGHTS_FILE = "model.safetensors";
+
+async function countParameters(artifact: Artifact): Promise<number> {
+  if (!Object.hasOwn(artifact.manifest.files, WEIGHTS_FILE)) return NaN;
+  const { tensors } = decodeSafetensors(await artifact.read(WEIGHTS_FILE), artifact.path(WEIGHTS_FILE));
+  return Object.values(tensors).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+}
+
+/** All counting priors, fitted on `training` and measured on `heldOut`, both not empty. */
+export function countingPriors(training: TokenGrid, heldOut: TokenGrid, spec: TokenizerSpec): JudgedPrior[] {
+  const { grid, codebookSize } = spec;
+  return Object.values(COUNTING_PRIORS).map((fit) => {
+    const prior = fit(training, codebookSize);
+    return {
+      name: prior.name,
+      bitsPerToken: prior.bitsPerToken(heldOut),
+      measure: "exact",
+      parameters: NaN,
+      sample: ({ count, rng }) => {
+        const start = performance.now();
+        const tokens = prior.sample({ count, grid, rng });
+        return Promise.resolve({ tokens, steps: sizeOf(grid), seconds: (performance.now() - start) / 1000 });
+      },
+    };
+  });
+}
