@@ -121,7 +121,7 @@ export interface Band {
 
 /** Measured on each preset's own images (README, "Figures"); presets that were never trained to the end have none. */
 export const EXPECTED: Readonly<Record<TokenizerPreset, readonly Band[]>> = {
-  emoji64: [{ step: 500, nmse: [0.01, 0.06], perplexity: [100, 400] }],
+  emoji64: [{ step: 1_200, nmse: [0.015, 0.03], perplexity: [150, 350] }],
   cifar32: [
     { step: 1_000, nmse: [0.08, 0.105], perplexity: [100, 300] },
     { step: 2_000, nmse: [0.06, 0.081], perplexity: [200, 450] },
