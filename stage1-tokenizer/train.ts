@@ -162,15 +162,16 @@ interface Prepared {
   readonly batches: Batches;
 }
 
-const trainingBatches =
-  (config: TokenizerConfig, batches: Batches, rng: Rng) =>
-  async (step: number): Promise<Batch> => {
+function trainingBatches(config: TokenizerConfig, batches: Batches, rng: Rng): (step: number) => Promise<Batch> {
+  const { draw } = tokenizerBatch(config);
+  const shape = { batchSize: config.batchSize, height: config.imageSize, width: config.imageSize };
+  const chance = { flip: config.augmentFlip, crop: config.augmentCrop };
+  return async (step) => {
     const { images, keys } = await batches.batch(step);
-    const shape = { batchSize: config.batchSize, height: config.imageSize, width: config.imageSize };
-    const chance = { flip: config.augmentFlip, crop: config.augmentCrop };
     const varied = augment(images, shape, chance, rng.fork("augment", step));
-    return { arrays: { images: varied, ...tokenizerBatch(config).draw(rng.fork("step", step)) }, keys };
+    return { arrays: { images: varied, ...draw(rng.fork("step", step)) }, keys };
   };
+}
 
 async function measureVariance(batches: Batches, config: TokenizerConfig): Promise<number> {
   const pixels: Uint8Array[] = [];

@@ -1,6 +1,4 @@
 /** Published tokenizers, loaded and used; and the folders that are none. */
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { publishArtifact } from "../../shared/artifact.ts";
 import { tf } from "../../shared/engine/tf.ts";
@@ -8,6 +6,7 @@ import { UNKNOWN, type TokenGrid } from "../../shared/tokens.ts";
 import { evaluationState, imagesToTokens, tokensToImages } from "../../stage1-tokenizer/model/tokenize.ts";
 import { loadTokenizer, type Tokenizer } from "../../stage1-tokenizer/tokenizer.ts";
 import { toTensors } from "../contracts/bottleneck.ts";
+import { editManifest, testChangedFolder } from "../contracts/model-artifact.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
 import { publishUntrained, tinyImages, untrained } from "./tiny-artifact.ts";
 import { tinyConfig } from "./tiny-config.ts";
@@ -89,64 +88,10 @@ describe("a folder that was changed", () => {
   const published = (): Promise<string> => publishUntrained(tinyConfig({}), temporary("tokenizer"));
   const load = (directory: string): Promise<Tokenizer> => loadTokenizer(directory, OPTIONS);
 
-  interface Editable {
-    fingerprint: string;
-    config: Record<string, unknown>;
-  }
-  async function withManifest(change: (manifest: Editable) => unknown): Promise<string> {
-    const directory = await published();
-    const path = join(directory, "manifest.json");
-    const manifest = JSON.parse(readFileSync(path, "utf8")) as Editable;
-    change(manifest);
-    writeFileSync(path, JSON.stringify(manifest));
-    return directory;
-  }
+  const withManifest = async (change: Parameters<typeof editManifest>[1]): Promise<string> =>
+    editManifest(await published(), change);
 
-  test("one byte anywhere in the encoder is found when it is loaded (4)", async () => {
-    const directory = await published();
-    const path = join(directory, "encoder.onnx");
-    const bytes = readFileSync(path);
-    for (const at of [0, bytes.length >> 1, bytes.length - 1]) {
-      const changed = Buffer.from(bytes);
-      changed[at] = (changed[at] ?? 0) ^ 1;
-      writeFileSync(path, changed);
-      await expect(load(directory)).rejects.toMatchObject({ exitCode: 4 });
-    }
-  });
-
-  test("one byte of the decoder is found when it is needed (4), and the tokenizer can still be disposed of", async () => {
-    const directory = await published();
-    const path = join(directory, "decoder.onnx");
-    const bytes = readFileSync(path);
-    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
-    writeFileSync(path, bytes);
-    const tokenizer = await load(directory);
-    const grid = await tokenizer.encode(tinyImages(1));
-    const decoded = tokenizer.decode(grid);
-    await expect(decoded).rejects.toMatchObject({ exitCode: 4, message: expect.stringContaining(path) as string });
-    await tokenizer.dispose();
-  });
-
-  test("encoding needs no decoder; decoding without one is bad input (3)", async () => {
-    const directory = await published();
-    rmSync(join(directory, "decoder.onnx"));
-    const tokenizer = await load(directory);
-    const grid = await tokenizer.encode(tinyImages(1));
-    await expect(tokenizer.decode(grid)).rejects.toMatchObject({ exitCode: 3 });
-    await tokenizer.dispose();
-  });
-
-  test("another fingerprint than the encoder's is refused with both (4)", async () => {
-    let own = "";
-    const directory = await withManifest((manifest) => {
-      own = manifest.fingerprint;
-      manifest.fingerprint = "0".repeat(64);
-    });
-    await expect(load(directory)).rejects.toMatchObject({
-      exitCode: 4,
-      message: expect.stringMatching(new RegExp(`expected ${own}, got 0{64}`)) as string,
-    });
-  });
+  testChangedFolder({ publish: () => published(), load });
 
   test.each([
     ["an image size", { imageSize: 16 }, /image.*expected \[N, 16, 16, 3\], got \[N, 8, 8, 3\]/],
@@ -168,11 +113,6 @@ describe("a folder that was changed", () => {
     const smaller = await load(await withManifest((manifest) => (manifest.config["codebookSize"] = 2)));
     await expect(smaller.encode(tinyImages(6))).rejects.toMatchObject({ exitCode: 4, message: expect.stringContaining("expected 0 … 1") as string }); // prettier-ignore
     await Promise.all([larger.dispose(), smaller.dispose()]);
-  });
-
-  test("a configuration that lacks a field is bad input (3) that names it", async () => {
-    const directory = await withManifest((manifest) => delete manifest.config["hidden"]);
-    await expect(load(directory)).rejects.toMatchObject({ exitCode: 3, message: expect.stringContaining("hidden") as string }); // prettier-ignore
   });
 
   test("missing (3), or of another kind (4)", async () => {
