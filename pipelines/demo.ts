@@ -19,21 +19,26 @@ import {
   loadTokenizerTraining,
   type RecordSet,
   splitSource,
+  type Tile,
   tokenizerConfig,
   type TokenizerFigures,
   writeSheet,
 } from "../stage1-tokenizer/index.ts";
 import {
-  COUNTING_PRIORS,
+  COUNTING_OBJECTIVES,
+  countPrior,
+  createCountedPrior,
   loadPrior,
   loadPriorTraining,
   priorConfig,
-  type ObjectiveName,
+  type CountingObjective,
+  type LearntObjective,
+  type Prior,
 } from "../stage2-prior/index.ts";
 import { runDirectory } from "./artifacts.ts";
 import { generate } from "./generate.ts";
 import { reconstruct } from "./reconstruct.ts";
-import { pairRows, toRows, toTiles } from "./sheets.ts";
+import { pairRows, toRows } from "./sheets.ts";
 import { tokenizeImages } from "./tokenize.ts";
 import { checkFinished } from "./training-options.ts";
 
@@ -48,17 +53,16 @@ export interface DemoOptions {
   readonly signal: AbortSignal;
 }
 
-type CountingName = keyof typeof COUNTING_PRIORS;
 /** The priors that are learnt and set side by side. */
-const DEMO_OBJECTIVES = ["causal", "masked"] as const satisfies readonly ObjectiveName[];
+const DEMO_OBJECTIVES = ["causal", "masked"] as const satisfies readonly LearntObjective[];
 type DemoObjective = (typeof DEMO_OBJECTIVES)[number];
 
-type AnyPrior = CountingName | DemoObjective;
+type AnyPrior = CountingObjective | DemoObjective;
 
 export interface DemoResult {
   readonly figures: TokenizerFigures;
   readonly bitsPerToken: Readonly<Record<AnyPrior, number>>;
-  readonly secondsPerImage: Readonly<Record<DemoObjective, number>>;
+  readonly secondsPerImage: Readonly<Record<AnyPrior, number>>;
   readonly minutes: number;
   readonly paths: Readonly<Record<string, string>>;
 }
@@ -98,15 +102,16 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     });
     const learnt = await priorParts(options, { tokenizer, sets, paths });
     const counted = await countingParts(options, { tokenizer, sets });
+    const all = { ...counted, ...learnt };
     await writeSheet({
       path: paths.samples,
-      rows: [...Object.values(counted), ...Object.values(learnt)].flatMap(({ tiles }) => toRows(tiles, SAMPLES)),
-      rowLabels: [...Object.keys(counted), ...Object.keys(learnt)],
+      rows: Object.values(all).flatMap(({ tiles }) => toRows(tiles, SAMPLES)),
+      rowLabels: Object.keys(all),
     });
     return {
       figures,
-      bitsPerToken: pick({ ...counted, ...learnt }, ({ bitsPerToken }) => bitsPerToken),
-      secondsPerImage: pick(learnt, ({ secondsPerImage }) => secondsPerImage),
+      bitsPerToken: pick(all, ({ bitsPerToken }) => bitsPerToken),
+      secondsPerImage: pick(all, ({ secondsPerImage }) => secondsPerImage),
       minutes: (performance.now() - start) / 60_000,
       paths,
     };
@@ -171,7 +176,7 @@ interface TokenSets {
 
 async function tokenizeParts(
   { reporter, signal }: DemoOptions,
-  parts: { tokenizer: Awaited<ReturnType<typeof loadTokenizer>>; source: ImageSource; split: Split; paths: DemoPaths },
+  parts: { tokenizer: LoadedTokenizer; source: ImageSource; split: Split; paths: DemoPaths },
 ): Promise<TokenSets> {
   const { tokenizer, source, split, paths } = parts;
   const common = { tokenizer, classes: source.classes, reporter, signal };
@@ -189,29 +194,40 @@ async function tokenizeParts(
   return { training: await openTokens(paths.training), heldOut: await openTokens(paths.heldOut) };
 }
 
+type LoadedTokenizer = Awaited<ReturnType<typeof loadTokenizer>>;
+
 interface Part {
   readonly bitsPerToken: number;
-  readonly tiles: ReturnType<typeof toTiles>;
+  readonly secondsPerImage: number;
+  readonly tiles: readonly Tile[];
 }
 
-/** Trains, publishes and samples each learnt prior; all sample with the same seed. */
+/** All sample as many images with the same seed. */
+async function samplePart(
+  { seed, reporter, signal }: DemoOptions,
+  parts: { tokenizer: LoadedTokenizer; prior: Prior; bitsPerToken: number },
+): Promise<Part> {
+  const { tokenizer, prior, bitsPerToken } = parts;
+  const rng = Rng.fromSeed(seed).fork("generate");
+  const { tiles, secondsPerImage } = await generate({ tokenizer, prior, count: SAMPLES, rng, reporter, signal });
+  await prior.dispose();
+  return { bitsPerToken, secondsPerImage, tiles };
+}
+
+/** Trains, publishes and samples each learnt prior. */
 async function priorParts(
   options: DemoOptions,
-  parts: { tokenizer: Awaited<ReturnType<typeof loadTokenizer>>; sets: TokenSets; paths: DemoPaths },
-): Promise<Record<DemoObjective, Part & { secondsPerImage: number }>> {
+  parts: { tokenizer: LoadedTokenizer; sets: TokenSets; paths: DemoPaths },
+): Promise<Record<DemoObjective, Part>> {
   const { tokenizer, sets, paths } = parts;
-  const { seed, reporter, signal } = options;
-  const results: Partial<Record<DemoObjective, Part & { secondsPerImage: number }>> = {};
+  const results: Partial<Record<DemoObjective, Part>> = {};
   for (const objective of DEMO_OBJECTIVES) {
     const directory = paths[objective];
     if (!existsSync(directory)) await trainPriorPart(options, { objective, sets, directory });
     const prior = await loadPrior(directory, options.threads);
-    const rng = Rng.fromSeed(seed).fork("generate");
-    const { tiles, secondsPerImage } = await generate({ tokenizer, prior, count: SAMPLES, rng, reporter, signal });
-    await prior.dispose();
-    results[objective] = { bitsPerToken: await measuredBits(directory), tiles: [...tiles], secondsPerImage };
+    results[objective] = await samplePart(options, { tokenizer, prior, bitsPerToken: await measuredBits(directory) });
   }
-  return results as Record<DemoObjective, Part & { secondsPerImage: number }>;
+  return results as Record<DemoObjective, Part>;
 }
 
 async function trainPriorPart(
@@ -244,26 +260,20 @@ async function measuredBits(directory: string): Promise<number> {
   return manifest.provenance.metrics?.["bitsPerToken"] ?? NaN;
 }
 
-/** The counting baselines: fitted on the training tokens, measured on the held-out ones, sampled and decoded like the others. */
+/** The counting baselines: counted on the training tokens, measured on the held-out ones, and not published. */
 async function countingParts(
-  { seed }: DemoOptions,
-  { tokenizer, sets }: { tokenizer: Awaited<ReturnType<typeof loadTokenizer>>; sets: TokenSets },
-): Promise<Record<CountingName, Part>> {
-  const [training, heldOut] = [await sets.training.load(), await sets.heldOut.load()];
-  const { codebookSize, grid } = sets.training.header;
-  const parts: Partial<Record<CountingName, Part>> = {};
-  for (const [name, fit] of Object.entries(COUNTING_PRIORS) as [
-    CountingName,
-    (typeof COUNTING_PRIORS)[CountingName],
-  ][]) {
-    const prior = fit(training.grid, codebookSize);
-    const tokens = prior.sample({ count: SAMPLES, grid, rng: Rng.fromSeed(seed).fork("generate") });
-    parts[name] = {
-      bitsPerToken: prior.bitsPerToken(heldOut.grid),
-      tiles: toTiles(await tokenizer.decode(tokens), tokenizer.spec.imageSize),
-    };
+  options: DemoOptions,
+  { tokenizer, sets }: { tokenizer: LoadedTokenizer; sets: TokenSets },
+): Promise<Record<CountingObjective, Part>> {
+  const { grid: training } = await sets.training.load();
+  const { grid: heldOut } = await sets.heldOut.load();
+  const parts: Partial<Record<CountingObjective, Part>> = {};
+  for (const objective of COUNTING_OBJECTIVES) {
+    const counted = countPrior({ objective, training, heldOut, tokenizer: tokenizer.spec });
+    const { bitsPerToken } = counted;
+    parts[objective] = await samplePart(options, { tokenizer, prior: createCountedPrior(counted), bitsPerToken });
   }
-  return parts as Record<CountingName, Part>;
+  return parts as Record<CountingObjective, Part>;
 }
 
 function pick<K extends string, V>(record: Readonly<Record<K, V>>, valueOf: (value: V) => number): Record<K, number> {

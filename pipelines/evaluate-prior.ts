@@ -16,6 +16,7 @@ import {
   type Tile,
   type Tokenizer,
 } from "../stage1-tokenizer/index.ts";
+import { COUNTING_OBJECTIVES } from "../stage2-prior/index.ts";
 import { measureLossless, tokensPerDim, type CodeLength, type LosslessLengths } from "./code-lengths.ts";
 import { toTiles } from "./sheets.ts";
 import { createJudge, type Judge, type ReferenceFeatures, type SampleFigures, type Samples } from "./judge-samples.ts";
@@ -35,6 +36,7 @@ export interface EvaluatePriorsOptions {
   readonly tokenizer: Tokenizer;
   /** Directories. */
   readonly priors: readonly string[];
+  /** Whether to count as well: each counting prior that is not among `priors`. */
   readonly baselines: boolean;
   readonly training: TokenSet;
   readonly heldOut: TokenSet;
@@ -92,7 +94,9 @@ export async function evaluatePriors(options: EvaluatePriorsOptions): Promise<Pr
   const heldOut = await loadImages(options.heldOut, spec);
   const published: JudgedPrior[] = [];
   for (const prior of priors) published.push(await publishedPrior(prior, { spec, threads: options.threads }));
-  const judged = [...(baselines ? countingPriors(training.grid, heldOut.grid, spec) : []), ...published];
+  const missing = COUNTING_OBJECTIVES.filter((name) => !published.some(({ objective }) => objective === name));
+  const counted = { training: training.grid, heldOut: heldOut.grid, tokenizer: spec };
+  const judged = [...countingPriors(baselines ? missing : [], counted), ...published];
 
   const sets = {
     training: takeImages(training, evenIndices(training.keys.length, options.references)),

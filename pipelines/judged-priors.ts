@@ -7,16 +7,21 @@ import { checkFingerprint, type TokenGrid, type TokenizerSpec } from "../shared/
 import type { Reporter } from "../shared/train/reporter.ts";
 import { decodeSafetensors } from "../shared/train/safetensors.ts";
 import {
-  COUNTING_PRIORS,
+  countPrior,
+  createCountedPrior,
   loadPrior,
   MEASURES,
   parsePriorManifest,
   SAMPLE_BATCH,
+  type CountingObjective,
   type Measure,
+  type ObjectiveName,
+  type Prior,
 } from "../stage2-prior/index.ts";
 
 export interface JudgedPrior {
   readonly name: string;
+  readonly objective: ObjectiveName;
   /** Held-out; NaN where the manifest does not say. */
   readonly bitsPerToken: number;
   readonly measure: Measure;
@@ -43,7 +48,7 @@ export interface JudgedSample {
 }
 
 /**
- * A published prior; its graph is loaded for sampling only.
+ * A published prior; its graph or counts are loaded for sampling only.
  * @throws mismatch if it learnt the tokens of another tokenizer, or another grid or K; as `openArtifact`
  */
 export async function publishedPrior(
@@ -62,20 +67,14 @@ export async function publishedPrior(
   }
   return {
     name: manifest.name,
+    objective: own.objective,
     bitsPerToken: manifest.provenance.metrics?.["bitsPerToken"] ?? NaN,
     measure: MEASURES[own.objective],
     parameters: await countParameters(artifact),
     sample: async (request) => {
       const prior = await loadPrior(directory, threads);
       try {
-        return await sampleTimed(request, own.grid, (onProgress) =>
-          prior.sample({
-            count: request.count,
-            rng: request.rng,
-            signal: request.signal,
-            onProgress,
-          }),
-        );
+        return await sampleTimed(prior, request);
       } finally {
         await prior.dispose();
       }
@@ -83,18 +82,15 @@ export async function publishedPrior(
   };
 }
 
-async function sampleTimed(
-  { count, reporter }: JudgedRequest,
-  grid: TokenizerSpec["grid"],
-  sample: (onProgress: (newTokens: number) => void) => Promise<TokenGrid>,
-): Promise<JudgedSample> {
+async function sampleTimed(prior: Prior, { count, rng, reporter, signal }: JudgedRequest): Promise<JudgedSample> {
   let [fixed, reports] = [0, 0];
-  reporter.start("sample", count * sizeOf(grid), { unitsPerStep: { count: 1, unit: "tokens" } });
+  reporter.start("sample", count * sizeOf(prior.spec.grid), { unitsPerStep: { count: 1, unit: "tokens" } });
   const start = performance.now();
-  const tokens = await sample((newTokens) => {
+  const onProgress = (newTokens: number): void => {
     if (newTokens > 0) reports++;
     reporter.progress((fixed += newTokens));
-  });
+  };
+  const tokens = await prior.sample({ count, rng, signal, onProgress });
   const seconds = (performance.now() - start) / 1000;
   reporter.finish();
   return { tokens, steps: Math.round(reports / Math.ceil(count / SAMPLE_BATCH)), seconds };
@@ -109,21 +105,23 @@ async function countParameters(artifact: Artifact): Promise<number> {
   return Object.values(tensors).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }
 
-/** All counting priors, fitted on `training` and measured on `heldOut`, both not empty. */
-export function countingPriors(training: TokenGrid, heldOut: TokenGrid, spec: TokenizerSpec): JudgedPrior[] {
-  const { grid, codebookSize } = spec;
-  return Object.values(COUNTING_PRIORS).map((fit) => {
-    const prior = fit(training, codebookSize);
+export interface BaselineSets {
+  readonly training: TokenGrid;
+  readonly heldOut: TokenGrid;
+  readonly tokenizer: TokenizerSpec;
+}
+
+/** Counting priors of the training tokens, measured on the held-out ones, both not empty. Nothing is published. */
+export const countingPriors = (objectives: readonly CountingObjective[], sets: BaselineSets): JudgedPrior[] =>
+  objectives.map((objective) => {
+    const counted = countPrior({ objective, ...sets });
+    const prior = createCountedPrior(counted);
     return {
       name: prior.name,
-      bitsPerToken: prior.bitsPerToken(heldOut),
-      measure: "exact",
+      objective,
+      bitsPerToken: counted.bitsPerToken,
+      measure: MEASURES[objective],
       parameters: NaN,
-      sample: ({ count, rng }) => {
-        const start = performance.now();
-        const tokens = prior.sample({ count, grid, rng });
-        return Promise.resolve({ tokens, steps: sizeOf(grid), seconds: (performance.now() - start) / 1000 });
-      },
+      sample: (request) => sampleTimed(prior, request),
     };
   });
-}

@@ -8,14 +8,14 @@ import { parseConfig } from "../shared/config.ts";
 import { usageError } from "../shared/errors.ts";
 import { presetWarmup, SCHEDULES } from "../shared/nn/schedule-names.ts";
 import { MASK_SCHEDULES } from "./mask-schedule.ts";
-import { OBJECTIVES } from "./signature.ts";
+import { LEARNT_OBJECTIVES } from "./signature.ts";
 
 const positive = z.int().min(1);
 const fraction = z.number().min(0).lt(1);
 
 const schema = z
   .strictObject({
-    objective: z.enum(OBJECTIVES),
+    objective: z.enum(LEARNT_OBJECTIVES),
     /** K */
     codebookSize: z.int().min(2).max(65536),
     /** [h, w] */

@@ -1,12 +1,11 @@
 /**
- * How a published prior is decoded: which sampler its network takes, under which class, guided or not. Checks that what is asked for fits
- * the prior. Knows no artefact; the samplers know no prior.
+ * How a prior is decoded: which sampler its network takes, under which class, guided or not. Checks that what is asked for fits
+ * the prior. Knows no artefact, no graph and no counts; the samplers know no prior.
  */
 import { usageError } from "../shared/errors.ts";
 import type { Rng } from "../shared/rng.ts";
 import type { TokenGrid } from "../shared/tokens.ts";
 import { maskSchedule } from "./mask-schedule.ts";
-import { createCausalNetwork, createMaskedNetwork, createRasterNetwork, type CausalSessions } from "./networks.ts";
 import { ancestralSteps } from "./sample/ancestral.ts";
 import type { Truncation } from "./sample/categorical.ts";
 import { causalSteps } from "./sample/causal.ts";
@@ -21,7 +20,7 @@ import {
 } from "./sample/guidance.ts";
 import { haltonSteps } from "./sample/halton.ts";
 import { maskgitSteps } from "./sample/maskgit.ts";
-import type { CausalTokensToLogits, SampleOptions, SampleSteps, TokensToLogits } from "./sample/sampler.ts";
+import type { SampleOptions, SampleSteps, TokensToLogits } from "./sample/sampler.ts";
 import type { ObjectiveName, PriorSpec } from "./signature.ts";
 import { nullClassId } from "./vocabulary.ts";
 
@@ -53,25 +52,19 @@ const SAMPLERS = {
 export type SamplerName = keyof typeof SAMPLERS;
 export const SAMPLER_NAMES = Object.keys(SAMPLERS) as readonly SamplerName[];
 
-/** Objectives that know a token's predecessors only, each with its way from graph to network: they are decoded in raster order. */
-const RASTER_NETWORKS = {
-  causal: createCausalNetwork,
-  pixelcnn: ({ growing }, options) => createRasterNetwork(growing, options),
-} as const satisfies Partial<Record<ObjectiveName, RasterNetwork>>;
-
-type RasterNetwork = (
-  sessions: CausalSessions,
-  options: { codebookSize: number; length: number; classIds: Int32Array },
-) => CausalTokensToLogits;
-type RasterObjective = keyof typeof RASTER_NETWORKS;
-
-const isRaster = (objective: ObjectiveName): objective is RasterObjective => Object.hasOwn(RASTER_NETWORKS, objective);
-
-/** The sampler where none is asked for; an objective of the masked signature is a line here. */
-const DEFAULT_SAMPLERS = {
+/**
+ * How each objective is decoded: by which sampler where none is asked for, or in raster order, where it knows a token's predecessors only.
+ * A new objective is a line here.
+ */
+const DECODING = {
+  causal: "raster",
+  pixelcnn: "raster",
   masked: "maskgit",
   diffusion: "ancestral",
-} as const satisfies Record<Exclude<ObjectiveName, RasterObjective>, SamplerName>;
+  uniform: "raster",
+  unigram: "raster",
+  markov2d: "raster",
+} as const satisfies Record<ObjectiveName, SamplerName | "raster">;
 
 const scheduled = ({ steps }: DecodingOptions, spec: PriorSpec, usual: number) => ({
   steps: steps ?? Math.min(usual, lengthOf(spec)),
@@ -93,12 +86,22 @@ export interface Batch {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What a prior decodes with, whatever it keeps: a graph or counts. */
+export interface Networks {
+  /**
+   * A fresh network for one decoding of N images; of the causal signature where the objective is decoded in raster order, else of the masked.
+   * @param classIds [N], one an image, the null class where unconditional
+   */
+  create(classIds: Int32Array): Network;
+  dispose(): Promise<void>;
+}
+
 /**
  * The way one prior decodes batches.
  * @throws usage for a class that does not exist or an option that does not fit the prior
  */
 export function createDecoder(
-  sessions: CausalSessions,
+  networks: Networks,
   spec: PriorSpec,
   asked: DecodingOptions,
 ): (batch: Batch) => SampleSteps {
@@ -111,27 +114,24 @@ export function createDecoder(
     const common = { codebookSize, grid, temperature, topK, topP, ...batch };
     const condition = { classId, nullId: nullClassId(spec.classes.length), count: batch.count };
     const shape = { count: batch.count, length };
-    if (isRaster(objective)) {
-      const create = (classIds: Int32Array) => RASTER_NETWORKS[objective](sessions, { codebookSize, length, classIds });
-      const tokensToLogits = conditioned(create, condition, asked.guidance, positionFraction(shape));
-      return causalSteps({ ...common, tokensToLogits });
-    }
-    const create = (classIds: Int32Array) => createMaskedNetwork(sessions.growing, { codebookSize, classIds });
-    const tokensToLogits = conditioned(create, condition, asked.guidance, knownFraction(shape));
-    return SAMPLERS[asked.sampler ?? DEFAULT_SAMPLERS[objective]]({ ...common, tokensToLogits }, asked, spec);
+    const sampler = DECODING[objective];
+    const progress = sampler === "raster" ? positionFraction(shape) : knownFraction(shape);
+    const tokensToLogits = conditioned(networks, condition, asked.guidance, progress);
+    if (sampler === "raster") return causalSteps({ ...common, tokensToLogits });
+    return SAMPLERS[asked.sampler ?? sampler]({ ...common, tokensToLogits }, asked, spec);
   };
 }
 
 /** A network for N images of one class; guided, one for those N and the same N without it. */
 function conditioned(
-  create: (classIds: Int32Array) => Network,
+  networks: Networks,
   { classId, nullId, count }: { classId: number; nullId: number; count: number },
   guidance: Guidance | undefined,
   progress: Progress,
 ): Network {
-  if (guidance === undefined || guidance.scale === 1) return create(new Int32Array(count).fill(classId));
+  if (guidance === undefined || guidance.scale === 1) return networks.create(new Int32Array(count).fill(classId));
   const classIds = new Int32Array(2 * count).fill(classId, 0, count).fill(nullId, count);
-  return guidedTogether(create(classIds), { ...guidance, progress });
+  return guidedTogether(networks.create(classIds), { ...guidance, progress });
 }
 
 function checkFits(asked: DecodingOptions, { objective, classes }: PriorSpec): void {
@@ -145,14 +145,15 @@ function checkFits(asked: DecodingOptions, { objective, classes }: PriorSpec): v
     const [expected, got] = [SAMPLER_NAMES.join(", "), JSON.stringify(sampler)];
     throw usageError({ what: "unknown sampler", where: "sampler", expected, got });
   }
-  if (isRaster(objective)) {
+  const usual = DECODING[objective];
+  if (usual === "raster") {
     for (const [where, value] of Object.entries({ sampler, steps, choiceTemperature })) {
       if (value !== undefined)
         throw unfit(where, `a ${objective} prior decodes one token after the other, in raster order`);
     }
     return;
   }
-  const chosen = sampler ?? DEFAULT_SAMPLERS[objective];
+  const chosen = sampler ?? usual;
   if (choiceTemperature === undefined || chosen === "maskgit") return;
   throw unfit("choiceTemperature", `the sampler "${chosen}" ranks nothing that noise could be put on`);
 }

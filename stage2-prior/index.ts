@@ -1,10 +1,19 @@
 /**
  * The front door of stage 2: what pipelines may use. Training loads TensorFlow.js and is therefore behind `loadPriorTraining`; everything else here
- * is inference, sampling and counting.
+ * is inference, sampling and counting, published or not.
  */
 export type { CountingPrior } from "./baselines/counting-prior.ts";
-export { COUNTING_PRIORS } from "./baselines/index.ts";
 export { PRIOR_PRESETS, priorConfig, type PriorConfig, type PriorPreset } from "./config.ts";
+export {
+  countedThings,
+  countPrior,
+  publishCountingPrior,
+  trainCountingPrior,
+  type CountedPrior,
+  type CountPriorOptions,
+  type PublishCountingOptions,
+  type TrainCountingOptions,
+} from "./counted.ts";
 export { SAMPLER_NAMES, type SamplerName } from "./decoding.ts";
 export type { PublishPriorOptions, TrainedPrior } from "./export.ts";
 export { countPairs, countTokens, jensenShannon, type SparseCounts } from "./judge/divergence.ts";
@@ -13,13 +22,25 @@ export { createManifold, type Manifold, NEIGHBOURS, precisionRecall } from "./ju
 export type { Vectors } from "./judge/vectors.ts";
 export { parsePriorManifest } from "./manifest.ts";
 export { MASK_SCHEDULES, maskSchedule } from "./mask-schedule.ts";
-export { loadPrior, SAMPLE_BATCH, type Prior, type SampleRequest, type StepsRequest } from "./prior.ts";
+export {
+  createCountedPrior,
+  loadPrior,
+  SAMPLE_BATCH,
+  type Prior,
+  type SampleRequest,
+  type StepsRequest,
+} from "./prior.ts";
 export { GUIDANCE_SCHEDULES, type Guidance, type GuidanceSchedule } from "./sample/guidance.ts";
 export type { SampleProgress, SampleSteps } from "./sample/sampler.ts";
 export {
+  COUNTING_OBJECTIVES,
+  isCounting,
+  LEARNT_OBJECTIVES,
   MEASURE_REMARKS,
   MEASURES,
   OBJECTIVES,
+  type CountingObjective,
+  type LearntObjective,
   type Measure,
   type ObjectiveName,
   type PriorSpec,

@@ -5,7 +5,7 @@
 import { invariant } from "../shared/errors.ts";
 import type { OnnxSession, TensorValue } from "../shared/onnx/session.ts";
 import { pastNames, presentNames } from "./signature.ts";
-import { UNKNOWN } from "../shared/tokens.ts";
+import { createHistory } from "./sample/history.ts";
 import { checkLogits, type CausalTokensToLogits, type TokensToLogits } from "./sample/sampler.ts";
 import { toIds } from "./vocabulary.ts";
 
@@ -47,22 +47,14 @@ export function createRasterNetwork(
   const { codebookSize, length, classIds } = options;
   const count = classIds.length;
   const network = createMaskedNetwork(session, options);
-  const tokens = new Int32Array(count * length).fill(UNKNOWN); // [N, L]
-  let next = 0; // position whose preceding token comes first in the next call
+  const remember = createHistory({ count, length });
   return async (previous) => {
-    const steps = previous.length / count;
-    for (let image = 0; image < count; image++) {
-      for (let step = 0; step < steps; step++) {
-        const position = next + step - 1; // where the token stands; nothing stands before position 0
-        if (position >= 0) tokens[image * length + position] = previous[image * steps + step] ?? UNKNOWN;
-      }
-    }
-    next += steps;
+    const { tokens, position } = remember(previous);
     const logits = await network(tokens); // [N, L, K]
     checkLogits(logits, [count, length, codebookSize]);
     const asked = new Float32Array(count * codebookSize); // [N, K]
     for (let image = 0; image < count; image++) {
-      const start = (image * length + next - 1) * codebookSize;
+      const start = (image * length + position) * codebookSize;
       asked.set(logits.subarray(start, start + codebookSize), image * codebookSize);
     }
     return asked;

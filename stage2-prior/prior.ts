@@ -1,17 +1,17 @@
 /**
- * A published prior, ready to sample. Runs the artefact's graph; loads no TensorFlow.js and knows nothing of training nor of images.
+ * A prior, ready to sample: a published one, or one that was counted just now. Loads no TensorFlow.js and knows nothing of training nor of
+ * images; what an artefact holds, a graph or counts, is the business of learnt.ts and counted.ts.
  */
 import { openArtifact } from "../shared/artifact.ts";
-import { mismatch } from "../shared/errors.ts";
-import { decodeModel } from "../shared/onnx/read.ts";
-import { createSession, type OnnxSession, type SessionOptions } from "../shared/onnx/session.ts";
+import type { SessionOptions } from "../shared/onnx/session.ts";
 import type { Rng } from "../shared/rng.ts";
 import { UNKNOWN, type TokenGrid } from "../shared/tokens.ts";
-import { createDecoder, type DecodingOptions } from "./decoding.ts";
+import { countedNetworks, openCounted, type CountedPrior } from "./counted.ts";
+import { createDecoder, type DecodingOptions, type Networks } from "./decoding.ts";
+import { openLearnt } from "./learnt.ts";
 import { parsePriorManifest } from "./manifest.ts";
-import type { CausalSessions } from "./networks.ts";
 import { checkInteger, checkKnown, type SampleSteps } from "./sample/sampler.ts";
-import { GRAPH_FILE, type PriorSpec } from "./signature.ts";
+import { isCounting, type PriorSpec } from "./signature.ts";
 
 /** Images to be sampled side by side. */
 export interface StepsRequest extends DecodingOptions {
@@ -33,6 +33,7 @@ export interface SampleRequest extends StepsRequest {
 }
 
 export interface Prior {
+  /** "in memory" if it was never published. */
   readonly directory: string;
   readonly name: string;
   readonly spec: PriorSpec;
@@ -49,50 +50,36 @@ export interface Prior {
 /** Images `sample` draws side by side unless told otherwise. */
 export const SAMPLE_BATCH = 16;
 
-/** @throws bad-input if the folder is no artefact; mismatch if it is no prior, a file was changed, or the graph's K is not the manifest's. */
+/**
+ * @throws bad-input if the folder is no artefact, or holds no such graph or counts; mismatch if it is no prior, a file was changed, or the
+ * graph's K is not the manifest's
+ */
 export async function loadPrior(directory: string, options: SessionOptions = {}): Promise<Prior> {
   const artifact = await openArtifact(directory, { kind: "prior" });
   const spec = parsePriorManifest(artifact.manifest, directory);
-  const graph = await artifact.read(GRAPH_FILE);
-  // Anybody's graph may lie here: read by us first, which refuses references to other files, before the runtime follows any.
-  decodeModel(graph, artifact.path(GRAPH_FILE));
-  const session = await createSession(graph, options);
-  checkGraph(session, spec, directory);
-  const empty =
-    spec.objective === "causal" ? await createSession(graph, { ...options, optimization: "basic" }) : session;
-  const sessions: CausalSessions = { growing: session, empty };
-  return {
-    directory,
-    name: artifact.manifest.name,
-    spec,
-    sample: (request) => sampleInBatches(sessions, spec, request),
-    steps: (request) => stepsOfBatch(sessions, spec, request),
-    dispose: async () => {
-      await session.dispose();
-      if (empty !== session) await empty.dispose();
-    },
-  };
+  const { objective } = spec;
+  const networks = isCounting(objective)
+    ? await openCounted(artifact, { ...spec, objective })
+    : await openLearnt(artifact, { ...spec, objective }, options);
+  return createPrior({ directory, name: artifact.manifest.name, spec }, networks);
 }
 
-/** The manifest and the graph must agree on K: a sampler that trusts the wrong one would sample ids that do not exist. */
-function checkGraph(session: OnnxSession, spec: PriorSpec, directory: string): void {
-  const logits = session.outputs.find(({ name }) => name === "logits");
-  const got = logits?.shape.at(-1);
-  if (logits?.type === "float32" && got === spec.codebookSize) return;
-  throw mismatch({
-    what: "the graph's logits are not over the codebook of its manifest",
-    where: `${directory}/${GRAPH_FILE}`,
-    expected: `logits float32 […, ${spec.codebookSize}]`,
-    got: logits === undefined ? "no output called logits" : `${logits.type} [${logits.shape.join(", ")}]`,
-    todo: "Export the prior again with the K of its tokenizer.",
-  });
-}
+/** What was counted, as a prior that was never published. */
+export const createCountedPrior = ({ spec, counting }: CountedPrior): Prior =>
+  createPrior({ directory: "in memory", name: counting.name, spec }, countedNetworks(counting, spec));
 
-async function sampleInBatches(sessions: CausalSessions, spec: PriorSpec, request: SampleRequest): Promise<TokenGrid> {
+const createPrior = (identity: Pick<Prior, "directory" | "name" | "spec">, networks: Networks): Prior => ({
+  ...identity,
+  sample: (request) => sampleInBatches(networks, identity.spec, request),
+  steps: (request) => stepsOfBatch(networks, identity.spec, request),
+  dispose: () => networks.dispose(),
+});
+
+async function sampleInBatches(networks: Networks, spec: PriorSpec, request: SampleRequest): Promise<TokenGrid> {
   const { count, rng, firstIndex = 0, known, batchSize = SAMPLE_BATCH, onProgress, signal } = request;
   const shape = checkShape(request, spec);
   checkInteger("batchSize", batchSize, 1);
-  const decode = createDecoder(sessions, spec, request);
+  const decode = createDecoder(networks, spec, request);
   const length = shape[1] * shape[2];
   const tokens = new Int32Array(count * length); // [count, L]
   for (let first = 0; first < count; first += batchSize) {
@@ -110,10 +97,10 @@ async function sampleInBatches(sessions: CausalSessions, spec: PriorSpec, reques
   return { tokens, shape };
 }
 
-async function* stepsOfBatch(sessions: CausalSessions, spec: PriorSpec, request: StepsRequest): SampleSteps {
+async function* stepsOfBatch(networks: Networks, spec: PriorSpec, request: StepsRequest): SampleSteps {
   const { count, rng, firstIndex = 0, known, signal } = request;
   checkShape(request, spec);
-  return yield* createDecoder(sessions, spec, request)({ count, firstIndex, rng, known, signal });
+  return yield* createDecoder(networks, spec, request)({ count, firstIndex, rng, known, signal });
 }
 
 /** Runs a sampler to its end and reports how many tokens each step fixed. */

@@ -1,14 +1,26 @@
 /**
- * The signatures of prior graphs, written once for who exports them and who runs them. Any ONNX file that has one of them, with a
- * manifest, is a prior; see artifacts/README.md.
+ * The signatures of priors, written once for who publishes them and who runs them. Any ONNX file that has one of them, or a file of counts,
+ * with a manifest, is a prior; see artifacts/README.md.
  *
  * - masked, diffusion and pixelcnn: `tokens` int64 [N,L] (K = unknown), `class` int64 [N] → `logits` float32 [N,L,K]
  * - causal: `tokens` int64 [N,T] (K at the very start), `class` int64 [N], per layer `past_keys_i`, `past_values_i` float32 [P,N,H,Dh] →
  *   `logits` float32 [N,T,K], `present_keys_i`, `present_values_i` float32 [T,N,H,Dh]: the new rows only
+ * - uniform, unigram and markov2d: no graph but int32 counts, whose arrays each leaf of baselines/ names
  */
 
-export const OBJECTIVES = ["causal", "masked", "diffusion", "pixelcnn"] as const;
-export type ObjectiveName = (typeof OBJECTIVES)[number];
+/** What a network can learn. */
+export const LEARNT_OBJECTIVES = ["causal", "masked", "diffusion", "pixelcnn"] as const;
+export type LearntObjective = (typeof LEARNT_OBJECTIVES)[number];
+
+/** What is had by counting alone, from weakest to strongest. */
+export const COUNTING_OBJECTIVES = ["uniform", "unigram", "markov2d"] as const;
+export type CountingObjective = (typeof COUNTING_OBJECTIVES)[number];
+
+export const OBJECTIVES = [...LEARNT_OBJECTIVES, ...COUNTING_OBJECTIVES] as const;
+export type ObjectiveName = LearntObjective | CountingObjective;
+
+export const isCounting = (objective: ObjectiveName): objective is CountingObjective =>
+  COUNTING_OBJECTIVES.some((name) => name === objective);
 
 /**
  * What held-out bits/token of an objective are: `exact` −log₂ p of the image, `bound` an upper bound on it, estimated, or the cost of a `masked`
@@ -20,6 +32,9 @@ export const MEASURES: Readonly<Record<ObjectiveName, Measure>> = {
   masked: "masked",
   diffusion: "bound",
   pixelcnn: "exact",
+  uniform: "exact",
+  unigram: "exact",
+  markov2d: "exact",
 };
 /** The same for people, to stand behind the figure. */
 export const MEASURE_REMARKS: Readonly<Record<Measure, string>> = {
@@ -29,12 +44,13 @@ export const MEASURE_REMARKS: Readonly<Record<Measure, string>> = {
 };
 
 export const GRAPH_FILE = "prior.onnx";
+export const COUNTS_FILE = "counts.safetensors";
 
 export const pastNames = (layer: number) => ({ keys: `past_keys_${layer}`, values: `past_values_${layer}` }) as const;
 export const presentNames = (layer: number) =>
   ({ keys: `present_keys_${layer}`, values: `present_values_${layer}` }) as const;
 
-/** What the manifest of a prior says beside its digests: enough to run the graph. */
+/** What the manifest of a prior says beside its digests: enough to run the graph or read the counts. */
 export interface PriorShape {
   readonly objective: ObjectiveName;
   readonly codebookSize: number;

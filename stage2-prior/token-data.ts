@@ -47,6 +47,35 @@ export function checkSameTokens(training: TokenSet, heldOut: TokenSet): void {
   });
 }
 
+/** What is trained on and what is measured on. */
+export interface TokenSplit {
+  readonly training: TokenData;
+  readonly heldOut: TokenData;
+}
+
+const HELD_OUT_SHARE = 0.05;
+
+/**
+ * Both sets in memory; the last 5 % of the training set are held out, at least one image, where there is no other set.
+ * @throws mismatch if the held-out tokens are of another making; bad-input if a set is empty, cut off or damaged
+ */
+export async function loadSplit(sets: { training: TokenSet; heldOut?: TokenSet | undefined }): Promise<TokenSplit> {
+  const all = await loadTokenData(sets.training);
+  if (sets.heldOut !== undefined) {
+    checkSameTokens(sets.training, sets.heldOut);
+    return { training: all, heldOut: await loadTokenData(sets.heldOut) };
+  }
+  const cut = Math.max(1, Math.floor(all.keys.length * (1 - HELD_OUT_SHARE)));
+  const range = (from: number, to: number): TokenData => ({
+    ...takeRows(
+      all,
+      Array.from({ length: to - from }, (_, i) => from + i),
+    ),
+    length: all.length,
+  });
+  return { training: range(0, cut), heldOut: range(Math.min(cut, all.keys.length - 1), all.keys.length) };
+}
+
 /** Rows `indices` of the data, one after another. */
 export function takeRows({ tokens, labels, keys, length }: TokenData, indices: readonly number[]): TokenBatch {
   const rows = new Int32Array(indices.length * length);

@@ -9,7 +9,7 @@ import { keepRun, startingPoint, stepsForTime, type RunEnd, type RunOptions } fr
 import type { PriorConfig } from "./config.ts";
 import type { TrainedPrior } from "./export.ts";
 import { objectives } from "./objectives/index.ts";
-import { checkSameTokens, createTokenBatches, loadTokenData, takeRows, type TokenData } from "./token-data.ts";
+import { createTokenBatches, loadSplit, takeRows, type TokenData } from "./token-data.ts";
 import { createPriorStep, evaluationWeights, initialPriorState, lossOf, priorBatch } from "./training-step.ts";
 
 export interface TrainPriorOptions extends RunOptions {
@@ -24,13 +24,11 @@ export type PriorRun = (TrainedPrior & RunEnd<false>) | RunEnd<true>;
 
 const labelOf = ({ objective }: PriorConfig): string => `${objective} prior`;
 
-const HELD_OUT_SHARE = 0.05;
-
 /** @throws mismatch if the held-out tokens are of another making or a checkpoint is of another run; numerical if the loss stops being finite. */
 export async function trainPrior(options: TrainPriorOptions): Promise<PriorRun> {
   const { engine, reporter, training } = options;
   const rng = Rng.fromSeed(options.seed).fork("prior", options.config.objective);
-  const data = await loadData(options);
+  const data = await loadSplit(options);
   const config = await withSteps(options, data.training, rng);
   const configFingerprint = runFingerprint(options, config);
   const start = await startingPoint({
@@ -77,26 +75,6 @@ export async function trainPrior(options: TrainPriorOptions): Promise<PriorRun> 
   } finally {
     await trainer.dispose();
   }
-}
-
-async function loadData({
-  training,
-  heldOut,
-}: TrainPriorOptions): Promise<{ training: TokenData; heldOut: TokenData }> {
-  const all = await loadTokenData(training);
-  if (heldOut !== undefined) {
-    checkSameTokens(training, heldOut);
-    return { training: all, heldOut: await loadTokenData(heldOut) };
-  }
-  const cut = Math.max(1, Math.floor(all.keys.length * (1 - HELD_OUT_SHARE)));
-  const range = (from: number, to: number): TokenData => ({
-    ...takeRows(
-      all,
-      Array.from({ length: to - from }, (_, i) => from + i),
-    ),
-    length: all.length,
-  });
-  return { training: range(0, cut), heldOut: range(Math.min(cut, all.keys.length - 1), all.keys.length) };
 }
 
 function trainingBatches(config: PriorConfig, data: TokenData, rng: Rng): (step: number) => Promise<Batch> {

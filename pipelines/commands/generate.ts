@@ -45,9 +45,11 @@ export const command = defineCommand({
     topP: option(z.number().gt(0).max(1).optional(), {
       describe: "Draw among the likeliest tokens that together hold this share of the mass",
     }),
-    sampler: option(z.enum(SAMPLER_NAMES).optional(), { describe: "Order of decoding; not for causal priors" }),
+    sampler: option(z.enum(SAMPLER_NAMES).optional(), {
+      describe: "Order of decoding; of masked and diffusion priors",
+    }),
     steps: option(z.int().min(1).optional(), {
-      describe: "Decoding steps; not for causal priors (maskgit 12, halton 32, ancestral 64)",
+      describe: "Decoding steps of masked and diffusion priors (maskgit 12, halton 32, ancestral 64)",
     }),
     choiceTemperature: option(z.number().min(0).optional(), {
       describe: "Noise on the confidence of sampler maskgit (default 4.5)",

@@ -1,13 +1,11 @@
-/** All counting priors by name, from weakest to strongest; a new one is a line here. */
-import type { FitCountingPrior } from "./counting-prior.ts";
-import { fitMarkov2d } from "./markov2d.ts";
-import { fitUniform } from "./uniform.ts";
-import { fitUnigram } from "./unigram.ts";
+/** All counting priors by name; a new one is a line here. */
+import type { CountingObjective } from "../signature.ts";
+import type { CountingLeaf } from "./counting-prior.ts";
+import { markov2d } from "./markov2d.ts";
+import { uniform } from "./uniform.ts";
+import { unigram } from "./unigram.ts";
 
-export const COUNTING_PRIORS = {
-  uniform: fitUniform,
-  unigram: fitUnigram,
-  markov2d: fitMarkov2d,
-} as const satisfies Record<string, FitCountingPrior>;
-
-export type CountingPriorName = keyof typeof COUNTING_PRIORS;
+export const COUNTING_PRIORS = { uniform, unigram, markov2d } as const satisfies Record<
+  CountingObjective,
+  CountingLeaf
+>;

@@ -8,31 +8,33 @@
  *
  * `kept` and `given` are the two parts of a discounted count (discounted-counts.ts). Only the first line counts occurrences; the
  * others count in how many more specific contexts a token was seen. Each line is a mixture whose weights sum to 1, so p does.
+ *
+ * Its counts are four arrays, one entry a triple that occurs: `left`, `upper`, `token` and `count`, ascending in this order. The
+ * triple as one number, (left·(K + 1) + upper)·K + token, is exact in a double but not in an int32.
  */
-import type { Rng } from "../../shared/rng.ts";
-import { UNKNOWN, type TokenGrid } from "../../shared/tokens.ts";
-import { checkCountable, drawGrids, meanBits, outside, visitTokens, type CountingPrior } from "./counting-prior.ts";
-import { DiscountedCounts } from "./discounted-counts.ts";
+import { badInput } from "../../shared/errors.ts";
+import type { TokenGrid } from "../../shared/tokens.ts";
+import { arraysOf, checkAscending, checkEntries } from "./check-counts.ts";
+import { checkCountable, meanBits, outside, visitTokens, type CountingLeaf, type Counts } from "./counting-prior.ts";
+import { countKeys, DiscountedCounts } from "./discounted-counts.ts";
 
-export interface Markov2d extends CountingPrior {
-  /** p(token | left, upper); a neighbour beyond the border is `outside(K)`. */
-  probability(token: number, left: number, upper: number): number;
-}
-
-/** @throws bad-input if `grid` is empty or holds anything but codes */
-export function fitMarkov2d(grid: TokenGrid, codebookSize: number): Markov2d {
-  checkCountable(grid, codebookSize);
-  const tables = countNeighbours(grid, codebookSize);
-  const probability = (token: number, left: number, upper: number): number =>
-    probabilityOf({ token, left, upper }, tables);
-  return {
-    name: "markov2d",
-    probability,
-    bitsPerToken: (held) => meanBits(held, codebookSize, probability),
-    sample: (options) =>
-      drawGrids(options, codebookSize, (rng, left, upper) => drawToken(rng, { left, upper }, tables)),
-  };
-}
+export const markov2d: CountingLeaf = {
+  name: "markov2d",
+  description: "How often each code stands behind which left and upper neighbour, backed off to either and to none",
+  count: countTriples,
+  restore(counts, codebookSize, where = "counts") {
+    const tables = tablesOf(counts, codebookSize, where);
+    return {
+      name: "markov2d",
+      distribution: (left, upper, out) => {
+        fillDistribution(out, { left, upper }, tables);
+      },
+      bitsPerToken: (held) =>
+        meanBits(held, codebookSize, (token, left, upper) => probabilityOf(token, { left, upper }, tables)),
+      counts: () => counts,
+    };
+  },
+};
 
 interface Tables {
   readonly codebookSize: number;
@@ -40,8 +42,8 @@ interface Tables {
   readonly pair: DiscountedCounts;
   readonly left: DiscountedCounts;
   readonly upper: DiscountedCounts;
-  /** One context, 0. */
-  readonly none: DiscountedCounts;
+  /** [K] p(x), without a context. */
+  readonly alone: Float64Array;
 }
 
 interface Neighbours {
@@ -49,41 +51,83 @@ interface Neighbours {
   readonly upper: number;
 }
 
+const contextsOf = (codebookSize: number): number => outside(codebookSize) + 1;
 const pairContext = ({ left, upper }: Neighbours, codebookSize: number): number =>
-  left * (outside(codebookSize) + 1) + upper;
+  left * contextsOf(codebookSize) + upper;
 
-function countNeighbours(grid: TokenGrid, codebookSize: number): Tables {
-  const contexts = outside(codebookSize) + 1;
+/** @throws bad-input if a triple is no longer exact as one number */
+function checkExact(codebookSize: number, where: string): void {
+  if (contextsOf(codebookSize) ** 2 * codebookSize <= Number.MAX_SAFE_INTEGER) return;
+  throw badInput({ what: "has too many codes to count triples of", where, got: `K = ${codebookSize}` });
+}
+
+function countTriples(grid: TokenGrid, codebookSize: number): Counts {
+  checkCountable(grid, codebookSize);
+  checkExact(codebookSize, "counting prior");
   const observations = new Float64Array(grid.tokens.length);
   let seen = 0;
   visitTokens(grid, codebookSize, (token, left, upper) => {
     observations[seen++] = pairContext({ left, upper }, codebookSize) * codebookSize + token;
   });
-  const pair = new DiscountedCounts(observations, codebookSize);
-  const left = pair.continuations((context) => Math.floor(context / contexts));
-  const upper = pair.continuations((context) => context % contexts);
-  return { codebookSize, pair, left, upper, none: left.continuations(() => 0) };
+  const { keys, counts: count } = countKeys(observations);
+  const contexts = contextsOf(codebookSize);
+  const [left, upper, token] = [new Int32Array(keys.length), new Int32Array(keys.length), new Int32Array(keys.length)];
+  keys.forEach((key, entry) => {
+    const context = Math.floor(key / codebookSize);
+    left[entry] = Math.floor(context / contexts);
+    upper[entry] = context % contexts;
+    token[entry] = key % codebookSize;
+  });
+  return { left, upper, token, count };
 }
 
-function probabilityOf(at: Neighbours & { token: number }, { codebookSize, pair, left, upper, none }: Tables): number {
+function tablesOf(counts: Counts, codebookSize: number, where: string): Tables {
+  checkExact(codebookSize, where);
+  const arrays = arraysOf(counts, ["left", "upper", "token", "count"], where);
+  const { length } = arrays.count;
+  const border = outside(codebookSize);
+  const check = (name: keyof typeof arrays, least: number, most: number): void => {
+    checkEntries(arrays[name], { length, least, most }, `${where}: ${name}`);
+  };
+  check("left", 0, border);
+  check("upper", 0, border);
+  check("token", 0, codebookSize - 1);
+  check("count", 1, Infinity);
+  const keys = new Float64Array(length);
+  for (let entry = 0; entry < length; entry++) {
+    const at = { left: arrays.left[entry] ?? 0, upper: arrays.upper[entry] ?? 0 };
+    keys[entry] = pairContext(at, codebookSize) * codebookSize + (arrays.token[entry] ?? 0);
+  }
+  checkAscending(keys, where);
+  const contexts = contextsOf(codebookSize);
+  const pair = new DiscountedCounts({ keys, counts: arrays.count }, codebookSize);
+  const left = pair.continuations((context) => Math.floor(context / contexts));
+  const upper = pair.continuations((context) => context % contexts);
+  const none = left.continuations(() => 0);
+  const alone = new Float64Array(codebookSize).fill(none.given(none.slot(0)) / codebookSize);
+  none.addKept(none.slot(0), 1, alone);
+  return { codebookSize, pair, left, upper, alone };
+}
+
+function probabilityOf(token: number, at: Neighbours, { codebookSize, pair, left, upper, alone }: Tables): number {
   const pairSlot = pair.slot(pairContext(at, codebookSize));
   const leftSlot = left.slot(at.left);
   const upperSlot = upper.slot(at.upper);
-  const alone = none.kept(none.slot(0), at.token) + none.given(none.slot(0)) / codebookSize;
-  const givenLeft = left.kept(leftSlot, at.token) + left.given(leftSlot) * alone;
-  const givenUpper = upper.kept(upperSlot, at.token) + upper.given(upperSlot) * alone;
-  return pair.kept(pairSlot, at.token) + pair.given(pairSlot) * 0.5 * (givenLeft + givenUpper);
+  const behindNone = alone[token] ?? 0;
+  const behindLeft = left.kept(leftSlot, token) + left.given(leftSlot) * behindNone;
+  const behindUpper = upper.kept(upperSlot, token) + upper.given(upperSlot) * behindNone;
+  return pair.kept(pairSlot, token) + pair.given(pairSlot) * 0.5 * (behindLeft + behindUpper);
 }
 
-/** A draw from the mixture: at each level either a token, or on to the next. */
-function drawToken(rng: Rng, at: Neighbours, { codebookSize, pair, left, upper, none }: Tables): number {
-  let token = pair.draw(pair.slot(pairContext(at, codebookSize)), rng.uniform());
-  if (token !== UNKNOWN) return token;
-  token =
-    rng.uniform() < 0.5
-      ? left.draw(left.slot(at.left), rng.uniform())
-      : upper.draw(upper.slot(at.upper), rng.uniform());
-  if (token !== UNKNOWN) return token;
-  token = none.draw(none.slot(0), rng.uniform());
-  return token === UNKNOWN ? rng.integer(codebookSize) : token;
+/** The same for all K codes at once, in the time of K and of what the contexts have seen. */
+function fillDistribution(out: Float64Array, at: Neighbours, { codebookSize, pair, left, upper, alone }: Tables): void {
+  const pairSlot = pair.slot(pairContext(at, codebookSize));
+  const leftSlot = left.slot(at.left);
+  const upperSlot = upper.slot(at.upper);
+  const half = pair.given(pairSlot) * 0.5;
+  const rest = half * (left.given(leftSlot) + upper.given(upperSlot));
+  for (let token = 0; token < codebookSize; token++) out[token] = rest * (alone[token] ?? 0);
+  left.addKept(leftSlot, half, out);
+  upper.addKept(upperSlot, half, out);
+  pair.addKept(pairSlot, 1, out);
 }

@@ -1,16 +1,26 @@
 /** The prior that knows only K: every code equally likely, log2 K bits. Counts nothing. */
-import { checkCountable, drawGrids, type CountingPrior } from "./counting-prior.ts";
-import type { TokenGrid } from "../../shared/tokens.ts";
+import { arraysOf } from "./check-counts.ts";
+import { checkCountable, type CountingLeaf } from "./counting-prior.ts";
 
-/** @throws bad-input if `grid` is empty or holds anything but codes */
-export function fitUniform(grid: TokenGrid, codebookSize: number): CountingPrior {
-  checkCountable(grid, codebookSize);
-  return {
-    name: "uniform",
-    bitsPerToken: (held) => {
-      checkCountable(held, codebookSize);
-      return Math.log2(codebookSize);
-    },
-    sample: (options) => drawGrids(options, codebookSize, (rng) => rng.integer(codebookSize)),
-  };
-}
+export const uniform: CountingLeaf = {
+  name: "uniform",
+  description: "Every code equally likely: nothing is counted",
+  count(grid, codebookSize) {
+    checkCountable(grid, codebookSize);
+    return {};
+  },
+  restore(counts, codebookSize, where = "counts") {
+    arraysOf(counts, [], where);
+    return {
+      name: "uniform",
+      distribution: (_left, _upper, out) => {
+        out.fill(1 / codebookSize);
+      },
+      bitsPerToken: (held) => {
+        checkCountable(held, codebookSize);
+        return Math.log2(codebookSize);
+      },
+      counts: () => counts,
+    };
+  },
+};

@@ -1,7 +1,7 @@
 /** The network of an objective: the line where one is chosen. */
 import type { PriorConfig } from "../config.ts";
 import { objectives } from "../objectives/index.ts";
-import type { ObjectiveName } from "../signature.ts";
+import type { LearntObjective } from "../signature.ts";
 import type { Network } from "./network.ts";
 import { createPixelCnn } from "./pixelcnn.ts";
 import { createTransformer } from "./transformer.ts";
@@ -16,7 +16,7 @@ export const sizeOfPrior = (config: PriorConfig): TransformerSize => ({
 
 const transformer = (config: PriorConfig): Network => createTransformer(sizeOfPrior(config));
 
-const networks: Readonly<Record<ObjectiveName, (config: PriorConfig) => Network>> = {
+const networks: Readonly<Record<LearntObjective, (config: PriorConfig) => Network>> = {
   causal: transformer,
   masked: transformer,
   diffusion: transformer,

@@ -4,7 +4,7 @@
  */
 import type { Rng } from "../../shared/rng.ts";
 import type { PriorConfig } from "../config.ts";
-import type { ObjectiveName } from "../signature.ts";
+import type { LearntObjective } from "../signature.ts";
 
 export interface Prepared {
   /** int32 [B, L]: what the network sees, 0 … K. */
@@ -14,7 +14,7 @@ export interface Prepared {
 }
 
 export interface Objective {
-  readonly name: ObjectiveName;
+  readonly name: LearntObjective;
   /** Which of its inputs the network may look at for position t: those before t, those up to t, or all. */
   readonly sees: "before" | "upTo" | "all";
   /** How often evaluation goes through the held-out images, with other draws each time. */

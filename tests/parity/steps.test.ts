@@ -9,7 +9,7 @@ import { Rng } from "../../shared/rng.ts";
 import { tokenizerConfig } from "../../stage1-tokenizer/presets.ts";
 import { createTokenizerStep, initialTokenizerState, tokenizerBatch } from "../../stage1-tokenizer/training-step.ts";
 import { priorConfig } from "../../stage2-prior/config.ts";
-import type { ObjectiveName } from "../../stage2-prior/signature.ts";
+import type { LearntObjective } from "../../stage2-prior/signature.ts";
 import { createPriorStep, initialPriorState, priorBatch } from "../../stage2-prior/training-step.ts";
 import { expectClose } from "./compare.ts";
 
@@ -43,7 +43,7 @@ function tokenizerCase(bottleneck: "vq" | "vq-ema", stride: number): Case {
   };
 }
 
-function priorCase(objective: ObjectiveName, overrides: object = {}): Case {
+function priorCase(objective: LearntObjective, overrides: object = {}): Case {
   const size = {
     width: 16,
     layers: 2,

@@ -5,7 +5,7 @@ import sharp from "sharp";
 import { beforeAll, describe, expect, test } from "vitest";
 import { createTokenWriter, openTokens } from "../../shared/token-file/index.ts";
 import { decodeRecord, loadTokenizer, openFolderSource } from "../../stage1-tokenizer/index.ts";
-import { COUNTING_PRIORS } from "../../stage2-prior/index.ts";
+import { COUNTING_OBJECTIVES, countPrior, publishCountingPrior, trainCountingPrior } from "../../stage2-prior/index.ts";
 import { publishPrior } from "../../stage2-prior/export.ts";
 import { drawFolder, tessera, type Outcome } from "../e2e/tiny.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
@@ -70,8 +70,9 @@ describe("the table", () => {
       [training, heldOut].map(async (set) => (await (await openTokens(set)).load()).grid),
     );
     if (train === undefined || held === undefined) throw new Error("no tokens");
-    for (const [name, fit] of Object.entries(COUNTING_PRIORS)) {
-      const bitsPerToken = fit(train, K).bitsPerToken(held);
+    for (const name of COUNTING_OBJECTIVES) {
+      const tokenizer = { codebookSize: K, fingerprint: "" };
+      const { bitsPerToken } = countPrior({ objective: name, training: train, heldOut: held, tokenizer });
       expect(named(rows, name)).toMatchObject({ bitsPerToken, measure: "exact", parameters: null, steps: L });
       expect(named(rows, name)["bitsPerDim"]).toBeCloseTo((bitsPerToken * L) / VALUES, 12);
     }
@@ -91,6 +92,21 @@ describe("the table", () => {
     expect(rows[0]).toMatchObject({ frechetHeldOut: null, precision: null, bitsPerToken: null });
     const sheets = json?.["sheets"] as Record<string, string>;
     expect(existsSync(sheets["samples"] ?? "") && existsSync(sheets["memorised"] ?? "")).toBe(true);
+  });
+
+  test("has a published counting prior once, with the figures of the one counted in memory", async () => {
+    const counted = await trainCountingPrior({
+      objective: "unigram",
+      training: await openTokens(training),
+      heldOut: await openTokens(heldOut),
+    });
+    const directory = temporary("counted");
+    await publishCountingPrior(counted, { directory });
+    const [{ rows }, { rows: inMemory }] = [await rowsOf("--priors", directory), await rowsOf()];
+    const name = directory.split("/").at(-1) ?? "";
+    expect(rows.map((row) => row.name)).toEqual(["held-out", "uniform", "markov2d", name]);
+    const timeless = ({ secondsPerImage: _time, ...row }: Row) => row;
+    expect(timeless(named(rows, name))).toEqual({ ...timeless(named(inMemory, "unigram")), name });
   });
 
   test("is the same again from the same seed, but for the time it took", async () => {

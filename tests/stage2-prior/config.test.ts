@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { EXIT_CODES } from "../../shared/errors.ts";
 import { PRIOR_PRESETS, priorConfig } from "../../stage2-prior/config.ts";
-import { OBJECTIVES } from "../../stage2-prior/signature.ts";
+import { LEARNT_OBJECTIVES } from "../../stage2-prior/signature.ts";
 
 const DATA = { objective: "causal", codebookSize: 512, grid: [32, 32], classes: 9 };
 
 describe.each(Object.keys(PRIOR_PRESETS))("preset %s", (preset) => {
-  test.each(OBJECTIVES)("is complete for the %s objective", (objective) => {
+  test.each(LEARNT_OBJECTIVES)("is complete for the %s objective", (objective) => {
     expect(priorConfig(preset, { ...DATA, objective })).toMatchObject({ ...DATA, objective });
   });
 

@@ -7,7 +7,7 @@ import type { OnnxModel } from "../../shared/onnx/model.ts";
 import { decodeModel } from "../../shared/onnx/read.ts";
 import { decodeState } from "../../shared/train/checkpoint.ts";
 import { publishPrior } from "../../stage2-prior/export.ts";
-import { OBJECTIVES } from "../../stage2-prior/signature.ts";
+import { LEARNT_OBJECTIVES } from "../../stage2-prior/signature.ts";
 import { evaluationWeights } from "../../stage2-prior/training-step.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
 import { FINGERPRINT, publishUntrained, untrained } from "./tiny-artifact.ts";
@@ -22,7 +22,7 @@ async function graphOf(overrides: Readonly<Record<string, unknown>>): Promise<On
 const described = (values: OnnxModel["inputs"]): string[] =>
   values.map(({ name, type, shape }) => `${name} ${type} [${shape.join(",")}]`).sort();
 
-describe.each(OBJECTIVES)("a published %s prior", (objective) => {
+describe.each(LEARNT_OBJECTIVES)("a published %s prior", (objective) => {
   const config = tinyPrior({ objective });
 
   test("says what it is, what it learnt and what was measured; every digest is right", async () => {

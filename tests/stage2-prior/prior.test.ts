@@ -7,14 +7,14 @@ import { tf } from "../../shared/engine/tf.ts";
 import type { Initializer, OnnxModel, OnnxNode } from "../../shared/onnx/model.ts";
 import { encodeModel } from "../../shared/onnx/write.ts";
 import { Rng } from "../../shared/rng.ts";
-import { UNKNOWN } from "../../shared/tokens.ts";
 import { SAMPLER_NAMES } from "../../stage2-prior/decoding.ts";
 import { networkOf } from "../../stage2-prior/model/index.ts";
 import { loadPrior, type Prior, type SampleRequest } from "../../stage2-prior/prior.ts";
-import { OBJECTIVES } from "../../stage2-prior/signature.ts";
+import { LEARNT_OBJECTIVES } from "../../stage2-prior/signature.ts";
 import { evaluationWeights } from "../../stage2-prior/training-step.ts";
 import { toCausalInputs } from "../../stage2-prior/vocabulary.ts";
 import { toTensors } from "../contracts/bottleneck.ts";
+import { describePrior, describeUnconditional } from "../contracts/prior.ts";
 import { bytesOf } from "../shared/onnx/models.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
 import { FINGERPRINT, publishUntrained, untrained } from "./tiny-artifact.ts";
@@ -24,175 +24,16 @@ const temporary = useTemporaryDirectory();
 const OPTIONS = { threads: 1 };
 const L = 16;
 
-describe.each(OBJECTIVES)("a %s prior", (objective) => {
+describe.each(LEARNT_OBJECTIVES)("%s", (objective) => {
   const config = tinyPrior({ objective });
-  let prior: Prior;
-  beforeAll(async () => {
-    prior = await loadPrior(await publishUntrained(config, temporary("prior")), OPTIONS);
-  });
-  afterAll(() => prior.dispose());
+  const { maskSchedule } = config;
+  const spec = { objective, codebookSize: 7, grid: [4, 4], maskSchedule, fingerprint: FINGERPRINT } as const;
+  const open = async (classes: number) =>
+    loadPrior(await publishUntrained(tinyPrior({ objective, classes }), temporary("prior")), OPTIONS);
+  const raster = objective === "causal" || objective === "pixelcnn";
 
-  const sample = async (request: Partial<SampleRequest> = {}): Promise<Int32Array> =>
-    (await prior.sample({ count: 5, rng: Rng.fromSeed(3), ...request })).tokens;
-
-  test("says what its manifest says", () => {
-    expect(prior.spec).toEqual({
-      objective,
-      codebookSize: 7,
-      grid: [4, 4],
-      classes: ["x", "y", "z"],
-      maskSchedule: config.maskSchedule,
-      fingerprint: FINGERPRINT,
-    });
-    expect(prior.directory.endsWith(prior.name)).toBe(true);
-  });
-
-  test("samples grids of codes", async () => {
-    const { tokens, shape } = await prior.sample({ count: 5, rng: Rng.fromSeed(3) });
-    expect(shape).toEqual([5, 4, 4]);
-    expect(tokens).toHaveLength(5 * L);
-    expect(tokens.every((token) => token >= 0 && token < 7)).toBe(true);
-    expect(new Set(tokens).size).toBeGreaterThan(1);
-  });
-
-  test("the same seed gives the same images, another seed others", async () => {
-    expect(await sample()).toEqual(await sample());
-    expect(await sample({ rng: Rng.fromSeed(4) })).not.toEqual(await sample());
-  });
-
-  test.each([1, 2, 3, 4, 100])("image i is the same in batches of %d", async (batchSize) => {
-    expect(await sample({ batchSize })).toEqual(await sample());
-  });
-
-  test("image i does not depend on how many are asked for", async () => {
-    expect(await sample({ count: 2 })).toEqual((await sample()).subarray(0, 2 * L));
-  });
-
-  test("a class is another condition than no class and than another class", async () => {
-    const made = await Promise.all([undefined, "x", "y"].map((className) => sample({ className })));
-    expect(new Set(made.map((tokens) => tokens.join())).size).toBe(3);
-  });
-
-  test("a class that does not exist is a usage error (2) that lists those that do", async () => {
-    await expect(sample({ className: "w" })).rejects.toMatchObject({
-      exitCode: 2,
-      message: expect.stringMatching(/"w".*x, y, z/) as string,
-    });
-  });
-
-  test.each([0, -1, 1.5, NaN])("a count or batch of %d is a usage error (2)", async (wrong) => {
-    await expect(sample({ count: wrong })).rejects.toMatchObject({ exitCode: 2 });
-    await expect(sample({ batchSize: wrong })).rejects.toMatchObject({ exitCode: 2 });
-  });
-
-  test("reports every token once, over all batches", async () => {
-    const reports: number[] = [];
-    await sample({ batchSize: 2, onProgress: (newTokens) => reports.push(newTokens) });
-    expect(reports.every((newTokens) => newTokens >= 0)).toBe(true);
-    expect(reports.reduce((sum, newTokens) => sum + newTokens, 0)).toBe(5 * L);
-  });
-
-  test("image i is the same wherever the numbering begins", async () => {
-    expect(await sample({ count: 3, firstIndex: 2 })).toEqual((await sample()).subarray(2 * L));
-  });
-
-  test("keeps every known token, wherever it stands, in every batch", async () => {
-    const known = { tokens: new Int32Array(5 * L).fill(UNKNOWN), shape: [5, 4, 4] } as const;
-    for (let i = 0; i < 5 * L; i += 3) known.tokens[i] = i % 7;
-    const reports: number[] = [];
-    const tokens = await sample({ known, batchSize: 2, onProgress: (newTokens) => reports.push(newTokens) });
-    tokens.forEach((token, i) => {
-      expect(token).toBe(i % 3 === 0 ? i % 7 : Math.min(Math.max(token, 0), 6));
-    });
-    expect(tokens).not.toEqual(await sample());
-    expect(reports.reduce((sum, newTokens) => sum + newTokens, 0)).toBe(5 * L);
-    const complete = { tokens, shape: known.shape };
-    expect(await sample({ known: complete })).toEqual(tokens);
-  });
-
-  test("known tokens of another shape (2) or codebook (3) are refused", async () => {
-    const known = (value: number, count: number) =>
-      ({ tokens: new Int32Array(count * L).fill(value), shape: [count, 4, 4] }) as const;
-    await expect(sample({ known: known(UNKNOWN, 4) })).rejects.toMatchObject({ exitCode: 2 });
-    await expect(sample({ known: known(7, 5) })).rejects.toMatchObject({ exitCode: 3 });
-  });
-
-  test("top-k and top-p take away: with one code left they are temperature 0", async () => {
-    const surest = await sample({ temperature: 0 });
-    expect(await sample({ topK: 1 })).toEqual(surest);
-    expect(await sample({ topP: 1e-6 })).toEqual(surest);
-    expect(await sample({ topK: 2 })).not.toEqual(surest);
-  });
-
-  test.each([{ topK: 0 }, { topP: 0 }, { topP: 1.5 }])("refuses %j (2)", async (wrong) => {
-    await expect(sample(wrong)).rejects.toMatchObject({ exitCode: 2 });
-  });
-
-  test("guidance: scale 1 is no guidance, scale 0 no class, more of it something else", async () => {
-    const guided = (scale: number) => sample({ className: "x", guidance: { scale, schedule: "constant" } });
-    expect(await guided(1)).toEqual(await sample({ className: "x" }));
-    expect(await guided(0)).toEqual(await sample());
-    expect(await guided(5)).not.toEqual(await sample({ className: "x" }));
-  });
-
-  test.each([1, 2, 100])("guided, image i is the same in batches of %d", async (batchSize) => {
-    const guidance = { scale: 3, schedule: "cosine" } as const;
-    expect(await sample({ className: "y", guidance, batchSize })).toEqual(await sample({ className: "y", guidance }));
-  });
-
-  test("guidance without a class, or of a scale or schedule that is none, is a usage error (2)", async () => {
-    const guidance = { scale: 2, schedule: "constant" } as const;
-    const wrong: Partial<SampleRequest>[] = [
-      { guidance },
-      { className: "x", guidance: { ...guidance, scale: NaN } },
-      { className: "x", guidance: { ...guidance, schedule: "steep" as "linear" } },
-    ];
-    for (const request of wrong) await expect(sample(request)).rejects.toMatchObject({ exitCode: 2 });
-  });
-
-  test("steps show the images of one batch being made, and end in those that sample gives", async () => {
-    const shown: Int32Array[] = [];
-    const steps = prior.steps({ count: 5, rng: Rng.fromSeed(3) });
-    for (;;) {
-      const next = await steps.next();
-      if (next.done === true) {
-        expect(next.value).toEqual({ tokens: await sample(), shape: [5, 4, 4] });
-        break;
-      }
-      expect(next.value.step).toBe(shown.push(Int32Array.from(next.value.grid.tokens)));
-    }
-    const open = shown.map((tokens) => tokens.filter((token) => token === UNKNOWN).length);
-    expect(open).toEqual([...open].sort((a, b) => b - a));
-    expect(open.length).toBeGreaterThan(1);
-    expect(open.at(-1)).toBe(0);
-  });
-
-  test("steps refuse what sample refuses, on the first of them", async () => {
-    await expect(prior.steps({ count: 0, rng: Rng.fromSeed(3) }).next()).rejects.toMatchObject({ exitCode: 2 });
-  });
-
-  test("stops with the signal's reason", async () => {
-    const controller = new AbortController();
-    const reason = new Error("enough");
-    const onProgress = (): void => {
-      controller.abort(reason);
-    };
-    await expect(sample({ batchSize: 2, signal: controller.signal, onProgress })).rejects.toBe(reason);
-  });
-
-  test("an unconditional one samples without a class and knows none (2)", async () => {
-    const directory = await publishUntrained(tinyPrior({ objective, classes: 0 }), temporary("prior"));
-    const unconditional = await loadPrior(directory, OPTIONS);
-    expect(unconditional.spec.classes).toEqual([]);
-    const { tokens } = await unconditional.sample({ count: 2, rng: Rng.fromSeed(1) });
-    expect(tokens.every((token) => token >= 0 && token < 7)).toBe(true);
-    const conditional = unconditional.sample({ count: 1, rng: Rng.fromSeed(1), className: "x" });
-    await expect(conditional).rejects.toMatchObject({ exitCode: 2, message: expect.stringMatching(/unconditional/) as string }); // prettier-ignore
-    const guidance = { scale: 2, schedule: "constant" } as const;
-    const guided = unconditional.sample({ count: 1, rng: Rng.fromSeed(1), guidance });
-    await expect(guided).rejects.toMatchObject({ exitCode: 2, message: expect.stringMatching(/guidance.*unconditional/) as string }); // prettier-ignore
-    await unconditional.dispose();
-  });
+  describePrior({ name: objective, spec: { ...spec, classes: ["x", "y", "z"] }, raster, open: () => open(3) });
+  describeUnconditional({ name: objective, open: () => open(0) });
 });
 
 test.each(["causal", "pixelcnn"])(
@@ -227,31 +68,19 @@ test("a masked prior decodes in one step to one a token, and refuses any other n
   await prior.dispose();
 });
 
-describe("samplers", () => {
+describe("samplers of a masked prior", () => {
   let masked: Prior;
-  let causal: Prior;
   beforeAll(async () => {
     masked = await loadPrior(await publishUntrained(tinyPrior({ objective: "masked" }), temporary("prior")), OPTIONS);
-    causal = await loadPrior(await publishUntrained(tinyPrior({ objective: "causal" }), temporary("prior")), OPTIONS);
   });
-  afterAll(() => Promise.all([masked.dispose(), causal.dispose()]));
+  afterAll(() => masked.dispose());
   const request = { count: 3, rng: Rng.fromSeed(1) };
 
-  test("a masked prior decodes with each of them, maskgit where none is named", async () => {
+  test("it decodes with each of them, maskgit where none is named", async () => {
     const made = await Promise.all(SAMPLER_NAMES.map((sampler) => masked.sample({ ...request, sampler })));
     expect(new Set(made.map(({ tokens }) => tokens.join())).size).toBe(SAMPLER_NAMES.length);
     expect(made[SAMPLER_NAMES.indexOf("maskgit")]).toEqual(await masked.sample(request));
   });
-
-  test.each<Partial<SampleRequest>>([{ sampler: "maskgit" }, { steps: 3 }, { choiceTemperature: 1 }])(
-    "a causal prior has no use for %j (2)",
-    async (wrong) => {
-      await expect(causal.sample({ ...request, ...wrong })).rejects.toMatchObject({
-        exitCode: 2,
-        message: expect.stringMatching(/causal/) as string,
-      });
-    },
-  );
 
   test.each<Partial<SampleRequest>>([
     { sampler: "halton", choiceTemperature: 1 },
@@ -260,7 +89,7 @@ describe("samplers", () => {
     { sampler: "ancestral", steps: 0 },
     { sampler: "raster" as "halton" },
     { sampler: "toString" as "halton" },
-  ])("a masked one refuses %j (2)", async (wrong) => {
+  ])("it refuses %j (2)", async (wrong) => {
     await expect(masked.sample({ ...request, ...wrong })).rejects.toMatchObject({ exitCode: 2 });
   });
 });

@@ -15,7 +15,7 @@ import { silentReporter } from "../../shared/train/reporter.ts";
 import { exportCausal, exportFullGrid } from "../../stage2-prior/export.ts";
 import { networkOf } from "../../stage2-prior/model/index.ts";
 import { createCausalNetwork, createMaskedNetwork, createRasterNetwork } from "../../stage2-prior/networks.ts";
-import type { ObjectiveName } from "../../stage2-prior/signature.ts";
+import type { LearntObjective } from "../../stage2-prior/signature.ts";
 import { trainPrior, type PriorRun, type TrainPriorOptions } from "../../stage2-prior/train.ts";
 import { evaluationWeights, initialPriorState } from "../../stage2-prior/training-step.ts";
 import { toCausalInputs, toIds } from "../../stage2-prior/vocabulary.ts";
@@ -175,7 +175,7 @@ describe("trainPrior", () => {
 });
 
 describe("published graphs", () => {
-  const weightsFor = (objective: ObjectiveName, classes: number) => {
+  const weightsFor = (objective: LearntObjective, classes: number) => {
     const config = tinyPrior({ objective, classes });
     const state = initialPriorState(config, Rng.fromSeed(2));
     return { config, weights: { spec: evaluationWeights(state.spec), values: evaluationWeights(state.values) } };
@@ -184,7 +184,7 @@ describe("published graphs", () => {
 
   /** The training code's logits on the oracle. */
   async function reference(
-    objective: ObjectiveName,
+    objective: LearntObjective,
     classes: number,
     arrays: { ids: Int32Array; classIds: Int32Array },
   ): Promise<Float32Array> {

@@ -1,16 +1,11 @@
 /** Discounting by hand: what a context keeps, what it gives, and what a coarser table is made of. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { Rng } from "../../../shared/rng.ts";
-import { UNKNOWN } from "../../../shared/tokens.ts";
-import { DiscountedCounts } from "../../../stage2-prior/baselines/discounted-counts.ts";
+import { countKeys, DiscountedCounts } from "../../../stage2-prior/baselines/discounted-counts.ts";
 
 const K = 10;
 const table = (pairs: readonly (readonly [context: number, token: number])[]): DiscountedCounts =>
-  new DiscountedCounts(
-    Float64Array.from(pairs, ([context, token]) => context * K + token),
-    K,
-  );
+  new DiscountedCounts(countKeys(Float64Array.from(pairs, ([context, token]) => context * K + token)), K);
 
 // Context 4: token 1 thrice, token 9 once. Context 7: token 0 twice, token 1 once. So n1 = 2, n2 = 1, D = 2 / 4.
 const example = table([
@@ -34,7 +29,10 @@ test("keeps each count less the discount, and gives the rest", () => {
 
 test("an unseen context keeps nothing and gives all", () => {
   const unseen = example.slot(5);
-  expect([example.kept(unseen, 1), example.given(unseen), example.draw(unseen, 0.3)]).toEqual([0, 1, UNKNOWN]);
+  expect([example.kept(unseen, 1), example.given(unseen)]).toEqual([0, 1]);
+  const out = new Float64Array(K).fill(0.5);
+  example.addKept(unseen, 1, out);
+  expect(out).toEqual(new Float64Array(K).fill(0.5));
 });
 
 test("a coarser table counts contexts, not occurrences", () => {
@@ -60,14 +58,16 @@ test("kept and given shares sum to 1, and none is lost to tokens never rare", ()
   );
 });
 
-test("draws tokens in the shares it keeps", () => {
-  const rng = Rng.fromSeed(1);
-  const draws = Array.from({ length: 8000 }, () => example.draw(example.slot(4), rng.uniform()));
-  for (const [token, share] of [
-    [1, 0.625],
-    [9, 0.125],
-    [UNKNOWN, 0.25],
-  ] as const) {
-    expect(Math.abs(draws.filter((drawn) => drawn === token).length / 8000 - share)).toBeLessThan(0.02);
-  }
+test("adds what it keeps of all tokens at once, by weight, to what is there", () => {
+  const out = new Float64Array(K).fill(1);
+  example.addKept(example.slot(4), 0.5, out);
+  out.forEach((sum, token) => expect(sum).toBeCloseTo(1 + 0.5 * example.kept(example.slot(4), token), 12));
+});
+
+test("keys are counted in order, however they came", () => {
+  const { keys, counts } = countKeys(Float64Array.of(5, 2, 5, 9, 5, 2));
+  expect([[...keys], [...counts]]).toEqual([
+    [2, 5, 9],
+    [2, 3, 1],
+  ]);
 });

@@ -1,34 +1,48 @@
-/** The two-neighbour prior: the contract, sums of 1, a planted source found, and the order of the three priors. */
-import fc from "fast-check";
-import { expect, test } from "vitest";
-import { Rng } from "../../../shared/rng.ts";
+/** The two-neighbour prior: the contract, a planted source found, damaged counts, and the order of the three priors. */
+import { describe, expect, test } from "vitest";
+import type { TokenGrid } from "../../../shared/tokens.ts";
 import { COUNTING_PRIORS } from "../../../stage2-prior/baselines/index.ts";
-import { outside } from "../../../stage2-prior/baselines/counting-prior.ts";
-import { fitMarkov2d } from "../../../stage2-prior/baselines/markov2d.ts";
-import { describeCountingPrior, noise, planted } from "../../contracts/baseline.ts";
+import { fitCounting, type CountingPrior, type Counts } from "../../../stage2-prior/baselines/counting-prior.ts";
+import { markov2d } from "../../../stage2-prior/baselines/markov2d.ts";
+import { describeCountingPrior, noise, planted, sampleCounting } from "../../contracts/baseline.ts";
 
-describeCountingPrior({ name: "markov2d", fit: fitMarkov2d });
+describeCountingPrior(markov2d);
 
-test("probabilities of all codes sum to 1 in every context, seen, half seen or unseen", () => {
-  const fits = fc.record({
-    codebookSize: fc.integer({ min: 1, max: 12 }),
-    seed: fc.nat(),
-    images: fc.integer({ min: 1, max: 20 }),
+const fitMarkov2d = (grid: TokenGrid, codebookSize: number): CountingPrior => fitCounting(markov2d, grid, codebookSize);
+
+test("counts triples of left, upper and token, ascending, with K beyond the border", () => {
+  const grid = { tokens: Int32Array.of(1, 0, 1, 0, 1, 0, 1, 0), shape: [2, 2, 2] } as const;
+  expect(markov2d.count(grid, 2)).toEqual({
+    left: Int32Array.of(1, 1, 2, 2),
+    upper: Int32Array.of(0, 2, 1, 2),
+    token: Int32Array.of(0, 0, 1, 1),
+    count: Int32Array.of(2, 2, 2, 2),
   });
-  fc.assert(
-    fc.property(fits, ({ codebookSize, seed, images }) => {
-      const codes = 1 + (seed % codebookSize);
-      const fitted = fitMarkov2d(planted([images, 4, 5], codes, seed).grid, codebookSize);
-      for (let left = 0; left <= outside(codebookSize); left++) {
-        for (let upper = 0; upper <= outside(codebookSize); upper++) {
-          const row = Array.from({ length: codebookSize }, (_, token) => fitted.probability(token, left, upper));
-          expect(Math.min(...row)).toBeGreaterThan(0);
-          expect(row.reduce((sum, p) => sum + p, 0)).toBeCloseTo(1, 9);
-        }
-      }
-    }),
-    { numRuns: 40 },
-  );
+});
+
+describe("counts out of a damaged file are bad input (3), with the entry:", () => {
+  const whole = markov2d.count(noise([20, 4, 4], 5), 5);
+  const changed = (name: string, entry: number, value: number): Counts => ({
+    ...whole,
+    [name]: whole[name]?.map((old, i) => (i === entry ? value : old)) ?? new Int32Array(),
+  });
+  test.each<[string, Counts, RegExp]>([
+    ["a left neighbour beyond the border", changed("left", 3, 6), /f: left: entry 3.*0 … 5.*6/],
+    ["an upper one below 0", changed("upper", 2, -1), /f: upper: entry 2.*-1/],
+    ["a token K", changed("token", 4, 5), /f: token: entry 4.*0 … 4.*5/],
+    ["a count of nothing", changed("count", 1, 0), /f: count: entry 1/],
+    ["a triple twice or out of order", changed("left", 0, 5), /f: entry 1 does not follow/],
+    ["an array that is shorter", { ...whole, token: whole["token"]?.slice(1) ?? new Int32Array() }, /f: token/],
+  ])("%s", (_what, counts, message) => {
+    const restore = () => markov2d.restore(counts, 5, "f");
+    expect(restore).toThrow(expect.objectContaining({ code: "bad-input" }) as Error);
+    expect(restore).toThrow(message);
+  });
+
+  test("and a K whose triples are no longer exact", () => {
+    expect(() => markov2d.restore(whole, 2 ** 18, "f")).toThrow(/too many codes.*262144/);
+    expect(() => markov2d.count(noise([1, 2, 2], 5), 2 ** 18)).toThrow(/too many codes/);
+  });
 });
 
 test("comes within 0.05 bits of a planted source's entropy, on grids it has not counted", () => {
@@ -51,23 +65,10 @@ test("where nothing but one neighbour tells, it needs no more than that neighbou
   expect(fitted.bitsPerToken(source(2))).toBeLessThan(6);
 });
 
-test("draws what it says: shares of sampled tokens behind a context match its probabilities", () => {
-  const fitted = fitMarkov2d(planted([30, 6, 6], 5).grid, 6);
-  const { tokens } = fitted.sample({ count: 30_000, grid: [1, 2], rng: Rng.fromSeed(8) });
-  for (let first = 0; first < 5; first++) {
-    const behind = tokens.filter((_, cell) => cell % 2 === 1 && tokens[cell - 1] === first);
-    for (let second = 0; second < 6; second++) {
-      const p = fitted.probability(second, first, outside(6));
-      const share = behind.filter((token) => token === second).length / behind.length;
-      expect(Math.abs(share - p)).toBeLessThan(4.5 * Math.sqrt((p * (1 - p)) / behind.length) + 1e-9);
-    }
-  }
-});
-
-test("its samples cost about what the source's own grids cost", () => {
+test("its samples cost about what the source's own grids cost", async () => {
   const { grid } = planted([1500, 16, 16], 8);
   const fitted = fitMarkov2d(grid, 8);
-  const samples = fitted.sample({ count: 100, grid: [16, 16], rng: Rng.fromSeed(3) });
+  const samples = await sampleCounting(fitted, { codebookSize: 8, count: 100, grid: [16, 16], seed: 3 });
   expect(Math.abs(fitted.bitsPerToken(samples) - fitted.bitsPerToken(grid))).toBeLessThan(0.1);
 });
 
@@ -76,7 +77,7 @@ test("each prior of the list, weakest first, beats the one before it on tokens w
     const { grid } = planted([100, 16, 16], 16, seed);
     return { ...grid, tokens: grid.tokens.map((token) => Math.floor((token * token) / 16)) };
   };
-  const bits = Object.values(COUNTING_PRIORS).map((fit) => fit(skewed(5), 16).bitsPerToken(skewed(6)));
+  const bits = Object.values(COUNTING_PRIORS).map((leaf) => fitCounting(leaf, skewed(5), 16).bitsPerToken(skewed(6)));
   expect(bits.length).toBe(3);
   expect(bits[0]).toBeGreaterThan(bits[1] ?? NaN);
   expect(bits[1]).toBeGreaterThan((bits[2] ?? NaN) + 0.5);

@@ -1,0 +1,62 @@
+/** A published network: its graph, checked and loaded, as what priors decode with. Loads no TensorFlow.js. */
+import type { Artifact } from "../shared/artifact.ts";
+import { mismatch } from "../shared/errors.ts";
+import { decodeModel } from "../shared/onnx/read.ts";
+import { createSession, type OnnxSession, type SessionOptions } from "../shared/onnx/session.ts";
+import type { Networks } from "./decoding.ts";
+import { createCausalNetwork, createMaskedNetwork, createRasterNetwork, type CausalSessions } from "./networks.ts";
+import type { Network } from "./sample/guidance.ts";
+import { GRAPH_FILE, type LearntObjective, type PriorSpec } from "./signature.ts";
+
+export interface LearntSpec extends PriorSpec {
+  readonly objective: LearntObjective;
+}
+
+interface NetworkOptions {
+  readonly codebookSize: number;
+  /** L */
+  readonly length: number;
+  /** [N] */
+  readonly classIds: Int32Array;
+}
+
+/** The way from each objective's graph to its network. */
+const NETWORKS: Readonly<Record<LearntObjective, (sessions: CausalSessions, options: NetworkOptions) => Network>> = {
+  causal: createCausalNetwork,
+  pixelcnn: ({ growing }, options) => createRasterNetwork(growing, options),
+  masked: ({ growing }, options) => createMaskedNetwork(growing, options),
+  diffusion: ({ growing }, options) => createMaskedNetwork(growing, options),
+};
+
+/** @throws bad-input if there is no such graph; mismatch if it was changed, or its K is not the manifest's */
+export async function openLearnt(artifact: Artifact, spec: LearntSpec, options: SessionOptions): Promise<Networks> {
+  const { objective, codebookSize, grid } = spec;
+  const graph = await artifact.read(GRAPH_FILE);
+  // Anybody's graph may lie here: read by us first, which refuses references to other files, before the runtime follows any.
+  decodeModel(graph, artifact.path(GRAPH_FILE));
+  const session = await createSession(graph, options);
+  checkGraph(session, spec, artifact.path(GRAPH_FILE));
+  const empty = objective === "causal" ? await createSession(graph, { ...options, optimization: "basic" }) : session;
+  const sessions: CausalSessions = { growing: session, empty };
+  return {
+    create: (classIds) => NETWORKS[objective](sessions, { codebookSize, length: grid[0] * grid[1], classIds }),
+    dispose: async () => {
+      await session.dispose();
+      if (empty !== session) await empty.dispose();
+    },
+  };
+}
+
+/** The manifest and the graph must agree on K: a sampler that trusts the wrong one would sample ids that do not exist. */
+function checkGraph(session: OnnxSession, spec: PriorSpec, where: string): void {
+  const logits = session.outputs.find(({ name }) => name === "logits");
+  const got = logits?.shape.at(-1);
+  if (logits?.type === "float32" && got === spec.codebookSize) return;
+  throw mismatch({
+    what: "the graph's logits are not over the codebook of its manifest",
+    where,
+    expected: `logits float32 […, ${spec.codebookSize}]`,
+    got: logits === undefined ? "no output called logits" : `${logits.type} [${logits.shape.join(", ")}]`,
+    todo: "Export the prior again with the K of its tokenizer.",
+  });
+}
