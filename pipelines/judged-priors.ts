@@ -3,37 +3,45 @@ import { openArtifact, type Artifact } from "../shared/artifact.ts";
 import { mismatch } from "../shared/errors.ts";
 import { sizeOf } from "../shared/records.ts";
 import type { Rng } from "../shared/rng.ts";
+import type { TokenSet } from "../shared/token-file/index.ts";
 import { checkFingerprint, type TokenGrid, type TokenizerSpec } from "../shared/tokens.ts";
 import type { Reporter } from "../shared/train/reporter.ts";
 import { decodeSafetensors } from "../shared/train/safetensors.ts";
 import {
+  checkSameClasses,
   COUNTING_PRIORS,
   loadPrior,
   MEASURES,
   parsePriorManifest,
   SAMPLE_BATCH,
+  type HeldOutTokens,
   type Measure,
+  type Prior,
 } from "../stage2-prior/index.ts";
 
 export interface JudgedPrior {
   readonly name: string;
-  /** Held-out; NaN where the manifest does not say. */
-  readonly bitsPerToken: number;
+  /** What its bits/token are. */
   readonly measure: Measure;
   /** Numbers in its weights; NaN for what counts, and for artefacts without weights to read. */
   readonly parameters: number;
-  /** @throws as `loadPrior` and `Prior.sample` */
-  sample(request: JudgedRequest): Promise<JudgedSample>;
+  /** Measures and samples. @throws as `loadPrior`, `Prior.bitsPerToken` and `Prior.sample` */
+  examine(request: JudgedRequest): Promise<Examined>;
 }
 
 export interface JudgedRequest {
+  /** To measure on. */
+  readonly heldOut: HeldOutTokens;
+  /** Samples. */
   readonly count: number;
   readonly rng: Rng;
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
 }
 
-export interface JudgedSample {
+export interface Examined {
+  /** Held-out. */
+  readonly bitsPerToken: number;
   /** [count, h, w] */
   readonly tokens: TokenGrid;
   /** Decoding steps of an image in which tokens were fixed. */
@@ -43,13 +51,15 @@ export interface JudgedSample {
 }
 
 /**
- * A published prior; its graph is loaded for sampling only.
- * @throws mismatch if it learnt the tokens of another tokenizer, or another grid or K; as `openArtifact`
+ * A published prior; its graph is loaded to be examined only.
+ * @param heldOut the set that it will be measured on
+ * @throws mismatch if it learnt the tokens of another tokenizer, or another grid, K or classes; as `openArtifact`
  */
 export async function publishedPrior(
   directory: string,
-  { spec, threads }: { spec: TokenizerSpec; threads: { readonly threads?: number } },
+  options: { spec: TokenizerSpec; heldOut: TokenSet; threads: { readonly threads?: number } },
 ): Promise<JudgedPrior> {
+  const { spec, threads } = options;
   const artifact = await openArtifact(directory, { kind: "prior" });
   const { manifest } = artifact;
   const own = parsePriorManifest(manifest, directory);
@@ -60,15 +70,16 @@ export async function publishedPrior(
     const [expected, got] = [describe(spec), describe(own)];
     throw mismatch({ what: "makes no tokens of this tokenizer", where: `prior ${directory}`, expected, got });
   }
+  checkSameClasses(own, options.heldOut);
   return {
     name: manifest.name,
-    bitsPerToken: manifest.provenance.metrics?.["bitsPerToken"] ?? NaN,
     measure: MEASURES[own.objective],
     parameters: await countParameters(artifact),
-    sample: async (request) => {
+    examine: async (request) => {
       const prior = await loadPrior(directory, threads);
       try {
-        return await sampleTimed(request, own.grid, (onProgress) =>
+        const bitsPerToken = await measureReporting(prior, request);
+        const sampled = await sampleTimed(request, own.grid, (onProgress) =>
           prior.sample({
             count: request.count,
             rng: request.rng,
@@ -76,6 +87,7 @@ export async function publishedPrior(
             onProgress,
           }),
         );
+        return { bitsPerToken, ...sampled };
       } finally {
         await prior.dispose();
       }
@@ -83,11 +95,25 @@ export async function publishedPrior(
   };
 }
 
+async function measureReporting(
+  prior: Pick<Prior, "bitsPerToken">,
+  { heldOut, reporter, signal }: JudgedRequest,
+): Promise<number> {
+  const count = heldOut.labels.length;
+  reporter.start("measure", count, { unitsPerStep: { count: 1, unit: "images" } });
+  const onProgress = (share: number): void => {
+    reporter.progress(Math.round(share * count));
+  };
+  const bitsPerToken = await prior.bitsPerToken(heldOut, { signal, onProgress });
+  reporter.finish();
+  return bitsPerToken;
+}
+
 async function sampleTimed(
   { count, reporter }: JudgedRequest,
   grid: TokenizerSpec["grid"],
   sample: (onProgress: (newTokens: number) => void) => Promise<TokenGrid>,
-): Promise<JudgedSample> {
+): Promise<Omit<Examined, "bitsPerToken">> {
   let [fixed, reports] = [0, 0];
   reporter.start("sample", count * sizeOf(grid), { unitsPerStep: { count: 1, unit: "tokens" } });
   const start = performance.now();
@@ -109,20 +135,21 @@ async function countParameters(artifact: Artifact): Promise<number> {
   return Object.values(tensors).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }
 
-/** All counting priors, fitted on `training` and measured on `heldOut`, both not empty. */
-export function countingPriors(training: TokenGrid, heldOut: TokenGrid, spec: TokenizerSpec): JudgedPrior[] {
+/** All counting priors, fitted on `training`, which is not empty. */
+export function countingPriors(training: TokenGrid, spec: TokenizerSpec): JudgedPrior[] {
   const { grid, codebookSize } = spec;
   return Object.values(COUNTING_PRIORS).map((fit) => {
     const prior = fit(training, codebookSize);
     return {
       name: prior.name,
-      bitsPerToken: prior.bitsPerToken(heldOut),
       measure: "exact",
       parameters: NaN,
-      sample: ({ count, rng }) => {
+      examine: ({ heldOut, count, rng }) => {
+        const bitsPerToken = prior.bitsPerToken(heldOut.tokens);
         const start = performance.now();
         const tokens = prior.sample({ count, grid, rng });
-        return Promise.resolve({ tokens, steps: sizeOf(grid), seconds: (performance.now() - start) / 1000 });
+        const seconds = (performance.now() - start) / 1000;
+        return Promise.resolve({ bitsPerToken, tokens, steps: sizeOf(grid), seconds });
       },
     };
   });

@@ -7,6 +7,7 @@ export { COUNTING_PRIORS } from "./baselines/index.ts";
 export { PRIOR_PRESETS, priorConfig, type PriorConfig, type PriorPreset } from "./config.ts";
 export { SAMPLER_NAMES, type SamplerName } from "./decoding.ts";
 export type { PublishPriorOptions, TrainedPrior } from "./export.ts";
+export type { HeldOutTokens, MeasureOptions } from "./held-out.ts";
 export { countPairs, countTokens, jensenShannon, type SparseCounts } from "./judge/divergence.ts";
 export { memorisationFigures, median, nearestByFeatures, nearestByTokens } from "./judge/memorisation.ts";
 export { createManifold, type Manifold, NEIGHBOURS, precisionRecall } from "./judge/precision-recall.ts";
@@ -24,6 +25,7 @@ export {
   type ObjectiveName,
   type PriorSpec,
 } from "./signature.ts";
+export { checkSameClasses } from "./token-data.ts";
 export type { PriorRun, TrainPriorOptions } from "./train.ts";
 
 /** The training half, loaded on demand. */

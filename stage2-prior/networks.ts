@@ -3,8 +3,9 @@
  * returns only the new rows, which are appended here to buffers that were allocated once; the graph is fed views of them.
  */
 import { invariant } from "../shared/errors.ts";
-import type { OnnxSession, TensorValue } from "../shared/onnx/session.ts";
-import { pastNames, presentNames } from "./signature.ts";
+import { createSession, type OnnxSession, type SessionOptions, type TensorValue } from "../shared/onnx/session.ts";
+import type { IdsToLogits } from "./held-out.ts";
+import { pastNames, presentNames, type ObjectiveName } from "./signature.ts";
 import { UNKNOWN } from "../shared/tokens.ts";
 import { checkLogits, type CausalTokensToLogits, type TokensToLogits } from "./sample/sampler.ts";
 import { toIds } from "./vocabulary.ts";
@@ -85,6 +86,48 @@ export interface CausalSessions {
    * (SIGFPE). The graph as written, without that fusion, has no such trouble.
    */
   readonly empty: OnnxSession;
+}
+
+/** Sessions of a prior's graph; of any other than a causal one both are the same. */
+export interface PriorSessions extends CausalSessions {
+  dispose(): Promise<void>;
+}
+
+/** @throws failure if the runtime cannot load the graph */
+export async function openSessions(
+  graph: Uint8Array,
+  objective: ObjectiveName,
+  options: SessionOptions,
+): Promise<PriorSessions> {
+  const growing = await createSession(graph, options);
+  const empty = objective === "causal" ? await createSession(graph, { ...options, optimization: "basic" }) : growing;
+  return {
+    growing,
+    empty,
+    dispose: async () => {
+      await growing.dispose();
+      if (empty !== growing) await empty.dispose();
+    },
+  };
+}
+
+/** All positions of whole grids at once: teacher forcing, for the causal signature under an empty cache. */
+export function createFullPass(
+  { empty }: Pick<CausalSessions, "empty">,
+  { codebookSize, length }: { codebookSize: number; length: number },
+): IdsToLogits {
+  return async (ids, classIds) => {
+    const count = classIds.length;
+    const feeds = feedsOf(empty, {
+      tokens: int64(ids, [count, length]),
+      class: int64(classIds, [count]),
+      ...cacheFeeds(allocateCaches(empty, count, 0), 0, count),
+    });
+    const { logits } = await empty.run(feeds, ["logits"]);
+    const values = floats(logits, "logits");
+    checkLogits(values, [count, length, codebookSize]);
+    return values;
+  };
 }
 
 /** A fresh network for one call of the sampler: its cache starts empty and is never rewound. */

@@ -4,12 +4,13 @@
 import { openArtifact } from "../shared/artifact.ts";
 import { mismatch } from "../shared/errors.ts";
 import { decodeModel } from "../shared/onnx/read.ts";
-import { createSession, type OnnxSession, type SessionOptions } from "../shared/onnx/session.ts";
+import type { OnnxSession, SessionOptions } from "../shared/onnx/session.ts";
 import type { Rng } from "../shared/rng.ts";
 import { UNKNOWN, type TokenGrid } from "../shared/tokens.ts";
 import { createDecoder, type DecodingOptions } from "./decoding.ts";
+import { measureBitsPerToken, type HeldOutTokens, type MeasureOptions } from "./held-out.ts";
 import { parsePriorManifest } from "./manifest.ts";
-import type { CausalSessions } from "./networks.ts";
+import { createFullPass, openSessions, type CausalSessions } from "./networks.ts";
 import { checkInteger, checkKnown, type SampleSteps } from "./sample/sampler.ts";
 import { GRAPH_FILE, type PriorSpec } from "./signature.ts";
 
@@ -43,6 +44,11 @@ export interface Prior {
    * @throws on the first step, as `sample` does
    */
   steps(request: StepsRequest): SampleSteps;
+  /**
+   * Bits a token of these images; `MEASURES[spec.objective]` says what kind of figure. The same draws as when training measures, whatever the batch.
+   * @throws bad-input if there is no image or a token or label is none of the prior's; mismatch for another grid; numerical if a logit is not finite
+   */
+  bitsPerToken(data: HeldOutTokens, options?: MeasureOptions): Promise<number>;
   dispose(): Promise<void>;
 }
 
@@ -56,21 +62,19 @@ export async function loadPrior(directory: string, options: SessionOptions = {})
   const graph = await artifact.read(GRAPH_FILE);
   // Anybody's graph may lie here: read by us first, which refuses references to other files, before the runtime follows any.
   decodeModel(graph, artifact.path(GRAPH_FILE));
-  const session = await createSession(graph, options);
-  checkGraph(session, spec, directory);
-  const empty =
-    spec.objective === "causal" ? await createSession(graph, { ...options, optimization: "basic" }) : session;
-  const sessions: CausalSessions = { growing: session, empty };
+  const sessions = await openSessions(graph, spec.objective, options);
+  checkGraph(sessions.growing, spec, directory);
+  const length = spec.grid[0] * spec.grid[1];
+  const fullPass = createFullPass(sessions, { codebookSize: spec.codebookSize, length });
   return {
     directory,
     name: artifact.manifest.name,
     spec,
     sample: (request) => sampleInBatches(sessions, spec, request),
     steps: (request) => stepsOfBatch(sessions, spec, request),
-    dispose: async () => {
-      await session.dispose();
-      if (empty !== session) await empty.dispose();
-    },
+    bitsPerToken: (data, measuring) =>
+      measureBitsPerToken(fullPass, data, { ...spec, classes: spec.classes.length }, measuring),
+    dispose: () => sessions.dispose(),
   };
 }
 
