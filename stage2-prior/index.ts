@@ -8,6 +8,7 @@ export { PRIOR_PRESETS, priorConfig, type PriorConfig, type PriorPreset } from "
 export { SAMPLER_NAMES, type SamplerName } from "./decoding.ts";
 export type { PublishPriorOptions, TrainedPrior } from "./export.ts";
 export type { HeldOutTokens, MeasureOptions } from "./held-out.ts";
+export { importPrior, type ImportedPrior, type ImportPriorOptions } from "./import.ts";
 export { countPairs, countTokens, jensenShannon, type SparseCounts } from "./judge/divergence.ts";
 export { memorisationFigures, median, nearestByFeatures, nearestByTokens } from "./judge/memorisation.ts";
 export { createManifold, type Manifold, NEIGHBOURS, precisionRecall } from "./judge/precision-recall.ts";

@@ -10,7 +10,8 @@ import { UNKNOWN } from "../shared/tokens.ts";
 import { checkLogits, type CausalTokensToLogits, type TokensToLogits } from "./sample/sampler.ts";
 import { toIds } from "./vocabulary.ts";
 
-const int64 = (values: Int32Array, shape: readonly number[]): TensorValue => ({
+/** A feed of ids or classes. */
+export const int64 = (values: Int32Array, shape: readonly number[]): TensorValue => ({
   type: "int64",
   shape,
   data: BigInt64Array.from(values, BigInt),
