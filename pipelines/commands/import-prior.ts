@@ -71,14 +71,15 @@ export const command = defineCommand({
         ? undefined
         : await openTokens(artifactPath("tokens", options.heldOut), { fingerprint });
     reporter.note(`checking ${file}`);
-    if (heldOut !== undefined) {
-      reporter.start("check and measure", heldOut.count, { unitsPerStep: { count: 1, unit: "images" } });
-    }
+    const images = heldOut?.count ?? 0;
+    let measuring = false;
     const { sha256, bitsPerToken } = await importPrior({
       ...{ file, tokenizer, objective, classes, maskSchedule, heldOut, directory, session, signal },
       overwrite: options.overwrite,
       onProgress: (share) => {
-        reporter.progress(Math.round(share * (heldOut?.count ?? 0)));
+        if (!measuring) reporter.start("measure", images, { unitsPerStep: { count: 1, unit: "images" } });
+        measuring = true;
+        reporter.progress(Math.round(share * images));
       },
     });
     reporter.finish();
