@@ -93,7 +93,8 @@ export async function evaluatePriors(options: EvaluatePriorsOptions): Promise<Pr
   const training = await loadImages(options.training, spec);
   const heldOut = await loadImages(options.heldOut, spec);
   const published: JudgedPrior[] = [];
-  for (const prior of priors) published.push(await publishedPrior(prior, { spec, threads: options.threads }));
+  for (const prior of priors)
+    published.push(await publishedPrior(prior, { spec, heldOut: options.heldOut, threads: options.threads }));
   const missing = COUNTING_OBJECTIVES.filter((name) => !published.some(({ objective }) => objective === name));
   const counted = { training: training.grid, heldOut: heldOut.grid, tokenizer: spec };
   const judged = [...countingPriors(baselines ? missing : [], counted), ...published];
@@ -108,7 +109,7 @@ export async function evaluatePriors(options: EvaluatePriorsOptions): Promise<Pr
   for (const prior of judged) {
     signal.throwIfAborted();
     reporter.note(`judging ${prior.name}`);
-    judgements.push(await judgePrior(options, prior, judge));
+    judgements.push(await judgePrior(options, prior, { heldOut, judge }));
   }
   const rows = judgements.map(({ row }) => row);
   const { source } = options;
@@ -133,8 +134,13 @@ const nothingToJudge = () =>
     todo: "Give --priors a name, or leave --no-baselines out",
   });
 
+interface LabelledImages extends TokenImages {
+  /** −1 for none. */
+  readonly labels: Int32Array;
+}
+
 /** @throws mismatch if the tokens are not the tokenizer's; bad-input if there are none. */
-async function loadImages(set: TokenSet, spec: TokenizerSpec): Promise<TokenImages> {
+async function loadImages(set: TokenSet, spec: TokenizerSpec): Promise<LabelledImages> {
   const { header, directory } = set;
   checkFingerprint(spec.fingerprint, header.fingerprint, directory);
   const describe = ({ grid, codebookSize }: Pick<TokenizerSpec, "grid" | "codebookSize">): string =>
@@ -143,8 +149,8 @@ async function loadImages(set: TokenSet, spec: TokenizerSpec): Promise<TokenImag
     const [expected, got] = [describe(spec), describe(header)];
     throw mismatch({ what: "holds no tokens of this tokenizer", where: directory, expected, got });
   }
-  const { grid, keys } = await set.load();
-  if (keys.length > 0) return { grid, keys };
+  const images = await set.load();
+  if (images.keys.length > 0) return images;
   throw badInput({ what: "the token set holds no image", where: directory, todo: "Tokenize images first." });
 }
 
@@ -177,14 +183,23 @@ interface Judgement {
 /** Samples a row of the sheet shows. */
 const SHOWN = 16;
 
-async function judgePrior(options: EvaluatePriorsOptions, prior: JudgedPrior, judge: Judge): Promise<Judgement> {
+async function judgePrior(
+  options: EvaluatePriorsOptions,
+  prior: JudgedPrior,
+  { heldOut, judge }: { heldOut: LabelledImages; judge: Judge },
+): Promise<Judgement> {
   const { tokenizer, count, seed, reporter, signal } = options;
-  const rng = Rng.fromSeed(seed).fork("generate");
-  const { tokens, steps, seconds } = await prior.sample({ count, rng, reporter, signal });
+  const { bitsPerToken, tokens, steps, seconds } = await prior.examine({
+    heldOut: { tokens: heldOut.grid, labels: heldOut.labels },
+    count,
+    rng: Rng.fromSeed(seed).fork("generate"),
+    reporter,
+    signal,
+  });
   const start = performance.now();
   const images = await tokenizer.decode(tokens);
   const secondsPerImage = (seconds + (performance.now() - start) / 1000) / count;
-  const { name, bitsPerToken, measure, parameters } = prior;
+  const { name, measure, parameters } = prior;
   const bitsPerDim = bitsPerToken * tokensPerDim(tokenizer.spec);
   const figures = await judge({ tokens, images });
   const row = {

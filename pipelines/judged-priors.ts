@@ -3,10 +3,12 @@ import { openArtifact, type Artifact } from "../shared/artifact.ts";
 import { mismatch } from "../shared/errors.ts";
 import { sizeOf } from "../shared/records.ts";
 import type { Rng } from "../shared/rng.ts";
+import type { TokenSet } from "../shared/token-file/index.ts";
 import { checkFingerprint, type TokenGrid, type TokenizerSpec } from "../shared/tokens.ts";
 import type { Reporter } from "../shared/train/reporter.ts";
 import { decodeSafetensors } from "../shared/train/safetensors.ts";
 import {
+  checkSameClasses,
   countPrior,
   createCountedPrior,
   loadPrior,
@@ -14,6 +16,7 @@ import {
   parsePriorManifest,
   SAMPLE_BATCH,
   type CountingObjective,
+  type HeldOutTokens,
   type Measure,
   type ObjectiveName,
   type Prior,
@@ -22,23 +25,27 @@ import {
 export interface JudgedPrior {
   readonly name: string;
   readonly objective: ObjectiveName;
-  /** Held-out; NaN where the manifest does not say. */
-  readonly bitsPerToken: number;
+  /** What its bits/token are. */
   readonly measure: Measure;
   /** Numbers in its weights; NaN for what counts, and for artefacts without weights to read. */
   readonly parameters: number;
-  /** @throws as `loadPrior` and `Prior.sample` */
-  sample(request: JudgedRequest): Promise<JudgedSample>;
+  /** Measures and samples. @throws as `loadPrior`, `Prior.bitsPerToken` and `Prior.sample` */
+  examine(request: JudgedRequest): Promise<Examined>;
 }
 
 export interface JudgedRequest {
+  /** To measure on. */
+  readonly heldOut: HeldOutTokens;
+  /** Samples. */
   readonly count: number;
   readonly rng: Rng;
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
 }
 
-export interface JudgedSample {
+export interface Examined {
+  /** Held-out. */
+  readonly bitsPerToken: number;
   /** [count, h, w] */
   readonly tokens: TokenGrid;
   /** Decoding steps of an image in which tokens were fixed. */
@@ -48,13 +55,15 @@ export interface JudgedSample {
 }
 
 /**
- * A published prior; its graph or counts are loaded for sampling only.
- * @throws mismatch if it learnt the tokens of another tokenizer, or another grid or K; as `openArtifact`
+ * A published prior; its graph or counts are loaded to be examined only.
+ * @param heldOut the set that it will be measured on
+ * @throws mismatch if it learnt the tokens of another tokenizer, or another grid, K or classes; as `openArtifact`
  */
 export async function publishedPrior(
   directory: string,
-  { spec, threads }: { spec: TokenizerSpec; threads: { readonly threads?: number } },
+  options: { spec: TokenizerSpec; heldOut: TokenSet; threads: { readonly threads?: number } },
 ): Promise<JudgedPrior> {
+  const { spec, threads } = options;
   const artifact = await openArtifact(directory, { kind: "prior" });
   const { manifest } = artifact;
   const own = parsePriorManifest(manifest, directory);
@@ -65,16 +74,16 @@ export async function publishedPrior(
     const [expected, got] = [describe(spec), describe(own)];
     throw mismatch({ what: "makes no tokens of this tokenizer", where: `prior ${directory}`, expected, got });
   }
+  checkSameClasses(own, options.heldOut);
   return {
     name: manifest.name,
     objective: own.objective,
-    bitsPerToken: manifest.provenance.metrics?.["bitsPerToken"] ?? NaN,
     measure: MEASURES[own.objective],
     parameters: await countParameters(artifact),
-    sample: async (request) => {
+    examine: async (request) => {
       const prior = await loadPrior(directory, threads);
       try {
-        return await sampleTimed(prior, request);
+        return await examine(prior, request);
       } finally {
         await prior.dispose();
       }
@@ -82,7 +91,26 @@ export async function publishedPrior(
   };
 }
 
-async function sampleTimed(prior: Prior, { count, rng, reporter, signal }: JudgedRequest): Promise<JudgedSample> {
+async function examine(prior: Prior, request: JudgedRequest): Promise<Examined> {
+  const bitsPerToken = await measureReporting(prior, request);
+  return { bitsPerToken, ...(await sampleTimed(prior, request)) };
+}
+
+async function measureReporting(prior: Prior, { heldOut, reporter, signal }: JudgedRequest): Promise<number> {
+  const count = heldOut.labels.length;
+  reporter.start("measure", count, { unitsPerStep: { count: 1, unit: "images" } });
+  const onProgress = (share: number): void => {
+    reporter.progress(Math.round(share * count));
+  };
+  const bitsPerToken = await prior.bitsPerToken(heldOut, { signal, onProgress });
+  reporter.finish();
+  return bitsPerToken;
+}
+
+async function sampleTimed(
+  prior: Prior,
+  { count, rng, reporter, signal }: JudgedRequest,
+): Promise<Omit<Examined, "bitsPerToken">> {
   let [fixed, reports] = [0, 0];
   reporter.start("sample", count * sizeOf(prior.spec.grid), { unitsPerStep: { count: 1, unit: "tokens" } });
   const start = performance.now();
@@ -111,17 +139,15 @@ export interface BaselineSets {
   readonly tokenizer: TokenizerSpec;
 }
 
-/** Counting priors of the training tokens, measured on the held-out ones, both not empty. Nothing is published. */
+/** Counting priors of the training tokens, which are not empty. Nothing is published. */
 export const countingPriors = (objectives: readonly CountingObjective[], sets: BaselineSets): JudgedPrior[] =>
   objectives.map((objective) => {
-    const counted = countPrior({ objective, ...sets });
-    const prior = createCountedPrior(counted);
+    const prior = createCountedPrior(countPrior({ objective, ...sets }));
     return {
       name: prior.name,
       objective,
-      bitsPerToken: counted.bitsPerToken,
       measure: MEASURES[objective],
       parameters: NaN,
-      sample: (request) => sampleTimed(prior, request),
+      examine: (request) => examine(prior, request),
     };
   });

@@ -38,6 +38,11 @@ export const COMMANDS: readonly CommandListing[] = [
     load: () => import("./commands/train-prior.ts"),
   },
   {
+    name: "import-prior",
+    summary: "Check a prior from elsewhere (ONNX) and publish it.",
+    load: () => import("./commands/import-prior.ts"),
+  },
+  {
     name: "generate",
     summary: "Sample new images from a prior.",
     load: () => import("./commands/generate.ts"),

@@ -11,6 +11,7 @@ import { createCountingNetwork } from "./baselines/counting-network.ts";
 import { fitCounting, type CountingPrior, type Counts } from "./baselines/counting-prior.ts";
 import { COUNTING_PRIORS } from "./baselines/index.ts";
 import type { Networks } from "./decoding.ts";
+import { checkImages } from "./held-out.ts";
 import { priorManifestConfig } from "./manifest.ts";
 import { COUNTS_FILE, MEASURE_REMARKS, MEASURES, type CountingObjective, type PriorSpec } from "./signature.ts";
 import { loadSplit } from "./token-data.ts";
@@ -100,6 +101,13 @@ export async function openCounted(artifact: Artifact, spec: CountedSpec): Promis
 /** Counts as what priors decode with: nothing to dispose of. */
 export const countedNetworks = (counting: CountingPrior, { codebookSize, grid }: CountedSpec): Networks => ({
   create: ({ length: count }) => createCountingNetwork(counting, { codebookSize, grid, count }),
+  bitsPerToken: async (data, { signal, onProgress } = {}) => {
+    signal?.throwIfAborted();
+    checkImages(data, { grid });
+    const bits = counting.bitsPerToken(data.tokens);
+    onProgress?.(1);
+    return Promise.resolve(bits);
+  },
   dispose: () => Promise.resolve(),
 });
 

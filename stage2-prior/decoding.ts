@@ -5,6 +5,7 @@
 import { usageError } from "../shared/errors.ts";
 import type { Rng } from "../shared/rng.ts";
 import type { TokenGrid } from "../shared/tokens.ts";
+import type { HeldOutTokens, MeasureOptions } from "./held-out.ts";
 import { maskSchedule } from "./mask-schedule.ts";
 import { ancestralSteps } from "./sample/ancestral.ts";
 import type { Truncation } from "./sample/categorical.ts";
@@ -93,6 +94,8 @@ export interface Networks {
    * @param classIds [N], one an image, the null class where unconditional
    */
   create(classIds: Int32Array): Network;
+  /** As `Prior.bitsPerToken`. */
+  bitsPerToken(data: HeldOutTokens, options?: MeasureOptions): Promise<number>;
   dispose(): Promise<void>;
 }
 

@@ -16,6 +16,8 @@ export {
 } from "./counted.ts";
 export { SAMPLER_NAMES, type SamplerName } from "./decoding.ts";
 export type { PublishPriorOptions, TrainedPrior } from "./export.ts";
+export type { HeldOutTokens, MeasureOptions } from "./held-out.ts";
+export { importPrior, type ImportedPrior, type ImportPriorOptions } from "./import.ts";
 export { countPairs, countTokens, jensenShannon, type SparseCounts } from "./judge/divergence.ts";
 export { memorisationFigures, median, nearestByFeatures, nearestByTokens } from "./judge/memorisation.ts";
 export { createManifold, type Manifold, NEIGHBOURS, precisionRecall } from "./judge/precision-recall.ts";
@@ -45,6 +47,7 @@ export {
   type ObjectiveName,
   type PriorSpec,
 } from "./signature.ts";
+export { checkSameClasses } from "./token-data.ts";
 export type { PriorRun, TrainPriorOptions } from "./train.ts";
 
 /** The training half, loaded on demand. */

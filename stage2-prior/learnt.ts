@@ -2,9 +2,18 @@
 import type { Artifact } from "../shared/artifact.ts";
 import { mismatch } from "../shared/errors.ts";
 import { decodeModel } from "../shared/onnx/read.ts";
-import { createSession, type OnnxSession, type SessionOptions } from "../shared/onnx/session.ts";
+import type { OnnxSession, SessionOptions } from "../shared/onnx/session.ts";
+import { sizeOf } from "../shared/records.ts";
 import type { Networks } from "./decoding.ts";
-import { createCausalNetwork, createMaskedNetwork, createRasterNetwork, type CausalSessions } from "./networks.ts";
+import { measureBitsPerToken } from "./held-out.ts";
+import {
+  createCausalNetwork,
+  createFullPass,
+  createMaskedNetwork,
+  createRasterNetwork,
+  openSessions,
+  type CausalSessions,
+} from "./networks.ts";
 import type { Network } from "./sample/guidance.ts";
 import { GRAPH_FILE, type LearntObjective, type PriorSpec } from "./signature.ts";
 
@@ -34,16 +43,15 @@ export async function openLearnt(artifact: Artifact, spec: LearntSpec, options: 
   const graph = await artifact.read(GRAPH_FILE);
   // Anybody's graph may lie here: read by us first, which refuses references to other files, before the runtime follows any.
   decodeModel(graph, artifact.path(GRAPH_FILE));
-  const session = await createSession(graph, options);
-  checkGraph(session, spec, artifact.path(GRAPH_FILE));
-  const empty = objective === "causal" ? await createSession(graph, { ...options, optimization: "basic" }) : session;
-  const sessions: CausalSessions = { growing: session, empty };
+  const sessions = await openSessions(graph, objective, options);
+  checkGraph(sessions.growing, spec, artifact.path(GRAPH_FILE));
+  const length = sizeOf(grid);
+  const fullPass = createFullPass(sessions, { codebookSize, length });
   return {
-    create: (classIds) => NETWORKS[objective](sessions, { codebookSize, length: grid[0] * grid[1], classIds }),
-    dispose: async () => {
-      await session.dispose();
-      if (empty !== session) await empty.dispose();
-    },
+    create: (classIds) => NETWORKS[objective](sessions, { codebookSize, length, classIds }),
+    bitsPerToken: (data, measuring) =>
+      measureBitsPerToken(fullPass, data, { ...spec, classes: spec.classes.length }, measuring),
+    dispose: () => sessions.dispose(),
   };
 }
 

@@ -3,13 +3,15 @@
  * returns only the new rows, which are appended here to buffers that were allocated once; the graph is fed views of them.
  */
 import { invariant } from "../shared/errors.ts";
-import type { OnnxSession, TensorValue } from "../shared/onnx/session.ts";
-import { pastNames, presentNames } from "./signature.ts";
+import { createSession, type OnnxSession, type SessionOptions, type TensorValue } from "../shared/onnx/session.ts";
+import type { IdsToLogits } from "./held-out.ts";
+import { pastNames, presentNames, type LearntObjective } from "./signature.ts";
 import { createHistory } from "./sample/history.ts";
 import { checkLogits, type CausalTokensToLogits, type TokensToLogits } from "./sample/sampler.ts";
 import { toIds } from "./vocabulary.ts";
 
-const int64 = (values: Int32Array, shape: readonly number[]): TensorValue => ({
+/** A feed of ids or classes. */
+export const int64 = (values: Int32Array, shape: readonly number[]): TensorValue => ({
   type: "int64",
   shape,
   data: BigInt64Array.from(values, BigInt),
@@ -77,6 +79,48 @@ export interface CausalSessions {
    * (SIGFPE). The graph as written, without that fusion, has no such trouble.
    */
   readonly empty: OnnxSession;
+}
+
+/** Sessions of a prior's graph; of any other than a causal one both are the same. */
+export interface PriorSessions extends CausalSessions {
+  dispose(): Promise<void>;
+}
+
+/** @throws failure if the runtime cannot load the graph */
+export async function openSessions(
+  graph: Uint8Array,
+  objective: LearntObjective,
+  options: SessionOptions,
+): Promise<PriorSessions> {
+  const growing = await createSession(graph, options);
+  const empty = objective === "causal" ? await createSession(graph, { ...options, optimization: "basic" }) : growing;
+  return {
+    growing,
+    empty,
+    dispose: async () => {
+      await growing.dispose();
+      if (empty !== growing) await empty.dispose();
+    },
+  };
+}
+
+/** All positions of whole grids at once: teacher forcing, for the causal signature under an empty cache. */
+export function createFullPass(
+  { empty }: Pick<CausalSessions, "empty">,
+  { codebookSize, length }: { codebookSize: number; length: number },
+): IdsToLogits {
+  return async (ids, classIds) => {
+    const count = classIds.length;
+    const feeds = feedsOf(empty, {
+      tokens: int64(ids, [count, length]),
+      class: int64(classIds, [count]),
+      ...cacheFeeds(allocateCaches(empty, count, 0), 0, count),
+    });
+    const { logits } = await empty.run(feeds, ["logits"]);
+    const values = floats(logits, "logits");
+    checkLogits(values, [count, length, codebookSize]);
+    return values;
+  };
 }
 
 /** A fresh network for one call of the sampler: its cache starts empty and is never rewound. */

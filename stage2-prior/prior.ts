@@ -1,5 +1,5 @@
 /**
- * A prior, ready to sample: a published one, or one that was counted just now. Loads no TensorFlow.js and knows nothing of training nor of
+ * A prior, ready to sample and to measure: a published one, or one that was counted just now. Loads no TensorFlow.js and knows nothing of training nor of
  * images; what an artefact holds, a graph or counts, is the business of learnt.ts and counted.ts.
  */
 import { openArtifact } from "../shared/artifact.ts";
@@ -8,6 +8,7 @@ import type { Rng } from "../shared/rng.ts";
 import { UNKNOWN, type TokenGrid } from "../shared/tokens.ts";
 import { countedNetworks, openCounted, type CountedPrior } from "./counted.ts";
 import { createDecoder, type DecodingOptions, type Networks } from "./decoding.ts";
+import type { HeldOutTokens, MeasureOptions } from "./held-out.ts";
 import { openLearnt } from "./learnt.ts";
 import { parsePriorManifest } from "./manifest.ts";
 import { checkInteger, checkKnown, type SampleSteps } from "./sample/sampler.ts";
@@ -44,6 +45,11 @@ export interface Prior {
    * @throws on the first step, as `sample` does
    */
   steps(request: StepsRequest): SampleSteps;
+  /**
+   * Bits a token of these images; `MEASURES[spec.objective]` says what kind of figure. The same draws as when training measures, whatever the batch.
+   * @throws bad-input if there is no image or a token or label is none of the prior's; mismatch for another grid; numerical if a logit is not finite
+   */
+  bitsPerToken(data: HeldOutTokens, options?: MeasureOptions): Promise<number>;
   dispose(): Promise<void>;
 }
 
@@ -72,6 +78,7 @@ const createPrior = (identity: Pick<Prior, "directory" | "name" | "spec">, netwo
   ...identity,
   sample: (request) => sampleInBatches(networks, identity.spec, request),
   steps: (request) => stepsOfBatch(networks, identity.spec, request),
+  bitsPerToken: (data, options) => networks.bitsPerToken(data, options),
   dispose: () => networks.dispose(),
 });
 

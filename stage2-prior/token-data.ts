@@ -3,6 +3,7 @@ import { badInput, mismatch } from "../shared/errors.ts";
 import type { Rng } from "../shared/rng.ts";
 import type { TokenSet } from "../shared/token-file/index.ts";
 import { epochOrder } from "../shared/train/epochs.ts";
+import type { PriorShape } from "./signature.ts";
 
 export interface TokenData {
   /** [n, L] */
@@ -74,6 +75,21 @@ export async function loadSplit(sets: { training: TokenSet; heldOut?: TokenSet |
     length: all.length,
   });
   return { training: range(0, cut), heldOut: range(Math.min(cut, all.keys.length - 1), all.keys.length) };
+}
+
+/**
+ * The labels of `set` are the classes of a prior: the same names, or no labels at all, or a prior that looks at none.
+ * @throws mismatch if one number would name two classes
+ */
+export function checkSameClasses({ classes }: Pick<PriorShape, "classes">, { header, directory }: TokenSet): void {
+  if (classes.length === 0 || header.classes.length === 0 || classes.join("\0") === header.classes.join("\0")) return;
+  throw mismatch({
+    what: "the labels of the token set are not the classes of the prior",
+    where: directory,
+    expected: classes.join(", "),
+    got: header.classes.join(", "),
+    todo: "Tokenize images of the same classes.",
+  });
 }
 
 /** Rows `indices` of the data, one after another. */

@@ -1,15 +1,15 @@
 /** Trains a prior: token sets in, state and held-out bits/token out. Knows no command line and publishes nothing. */
-import type { Arrays, Engine } from "../shared/engine/engine.ts";
+import type { Engine } from "../shared/engine/engine.ts";
 import { canonicalJson, sha256Hex } from "../shared/fingerprint.ts";
-import { entryOf, group, prefix, sizeOf, type InitialState } from "../shared/nn/state.ts";
+import { group, prefix, sizeOf, type InitialState } from "../shared/nn/state.ts";
 import { Rng } from "../shared/rng.ts";
 import type { TokenSet } from "../shared/token-file/index.ts";
 import { runLoop, type Batch } from "../shared/train/loop.ts";
 import { keepRun, startingPoint, stepsForTime, type RunEnd, type RunOptions } from "../shared/train/run.ts";
 import type { PriorConfig } from "./config.ts";
 import type { TrainedPrior } from "./export.ts";
-import { objectives } from "./objectives/index.ts";
-import { createTokenBatches, loadSplit, takeRows, type TokenData } from "./token-data.ts";
+import { heldOutBatches } from "./held-out.ts";
+import { createTokenBatches, loadSplit, type TokenData } from "./token-data.ts";
 import { createPriorStep, evaluationWeights, initialPriorState, lossOf, priorBatch } from "./training-step.ts";
 
 export interface TrainPriorOptions extends RunOptions {
@@ -82,7 +82,7 @@ function trainingBatches(config: PriorConfig, data: TokenData, rng: Rng): (step:
   return (step) => {
     const batch = rows(step);
     return Promise.resolve({
-      arrays: priorBatch(config).prepare(batch, rng.fork("step", step), "training"),
+      arrays: priorBatch(config).prepare(batch, rng.fork("step", step)),
       keys: batch.keys,
     });
   };
@@ -113,10 +113,7 @@ function runFingerprint({ seed, training }: TrainPriorOptions, config: PriorConf
   return sha256Hex(canonicalJson({ ...config, steps: horizon, seed, fingerprint, tokens: files }));
 }
 
-/**
- * Bits a token over all of `data` by the weights of its positions, under the averaged weights. Masks are drawn from a seed of their own: runs are
- * comparable.
- */
+/** Bits a token over all of `data` by the weights of its positions, under the averaged weights. */
 async function evaluate(run: {
   config: PriorConfig;
   state: InitialState;
@@ -134,7 +131,9 @@ async function evaluate(run: {
     { ...spec, ...priorBatch(config).evaluationSpec },
   );
   let [nats, weight] = [0, 0];
-  for (const batch of evaluationBatches(config, data)) {
+  const { tokens, labels } = data;
+  const heldOut = { tokens: { tokens, shape: [labels.length, ...config.grid] as const }, labels };
+  for (const batch of heldOutBatches(heldOut, config, config.batchSize)) {
     const result = await compiled.run({ ...values, ...batch });
     const here = result["weight"]?.[0] ?? 0;
     nats += (result["nats"]?.[0] ?? NaN) * here;
@@ -142,25 +141,4 @@ async function evaluate(run: {
   }
   await compiled.dispose();
   return nats / weight / Math.LN2;
-}
-
-/** Every row of `data` once a pass. The last batch of a pass is filled up with rows that do not count. */
-function* evaluationBatches(config: PriorConfig, data: TokenData): Generator<Arrays> {
-  const rng = Rng.fromSeed(0).fork("evaluation");
-  const form = priorBatch(config);
-  const { evaluationPasses: passes } = objectives[config.objective];
-  const count = data.keys.length;
-  for (let pass = 0; pass < passes; pass++) {
-    // What is drawn by place must not go by the order of the set, which may be that of the classes.
-    const order = passes === 1 ? [...data.keys.keys()] : [...rng.fork("order", pass).permutation(count)];
-    const draws = passes === 1 ? rng : rng.fork("pass", pass);
-    for (let start = 0; start < count; start += config.batchSize) {
-      const rows = Array.from({ length: config.batchSize }, (_, i) => order[Math.min(start + i, count - 1)] ?? 0);
-      const place = { first: pass * count + start, of: passes * count };
-      const prepared = form.prepare(takeRows(data, rows), draws.fork(start), "evaluation", place);
-      const counted = Float32Array.from(entryOf(prepared, "counted"));
-      counted.fill(0, (count - start) * data.length);
-      yield { ...prepared, counted };
-    }
-  }
 }

@@ -15,7 +15,7 @@ import { entryOf, group, initialise, joinStates, prefix, prefixState, type Initi
 import type { Rng } from "../shared/rng.ts";
 import type { PriorConfig } from "./config.ts";
 import { networkOf } from "./model/index.ts";
-import { objectives, type PrepareOptions } from "./objectives/index.ts";
+import { objectives } from "./objectives/index.ts";
 import type { TokenBatch } from "./token-data.ts";
 import { nullClassId, toClassIds } from "./vocabulary.ts";
 
@@ -91,11 +91,11 @@ export function evaluationWeights<T>(state: Readonly<Record<string, T>>): Record
   return { ...group(state, "weight"), ...group(state, "ema") };
 }
 
-/** What a batch holds, and how it is made of token rows. All randomness is drawn here. */
+/** What a batch holds, and how training makes it of token rows, all randomness drawn here; held-out.ts makes those of evaluation. */
 export function priorBatch(config: PriorConfig): {
   spec: Signature;
   evaluationSpec: Signature;
-  prepare(batch: TokenBatch, rng: Rng, mode: PrepareOptions["mode"], place?: PrepareOptions["place"]): Arrays;
+  prepare(batch: TokenBatch, rng: Rng): Arrays;
 } {
   const { batchSize, grid, classes, width, dropout } = config;
   const shape = [batchSize, grid[0] * grid[1]];
@@ -113,14 +113,11 @@ export function priorBatch(config: PriorConfig): {
   return {
     spec: { ...evaluationSpec, ...masks },
     evaluationSpec,
-    prepare(batch, rng, mode, place) {
-      const prepared = objectives[config.objective].prepare(batch.tokens, rng, { config, mode, place });
+    prepare(batch, rng) {
+      const prepared = objectives[config.objective].prepare(batch.tokens, rng, { config, mode: "training" });
       const classIds = classes === 0 ? new Int32Array(batchSize) : toClassIds(batch.labels, classes);
-      if (mode === "training") dropLabels(classIds, { rate: config.labelDrop, classes, rng });
-      const drawn =
-        mode === "evaluation"
-          ? []
-          : sites.map((site) => [site, drawDropoutMask(maskLength, dropout, rng.fork(site))] as const);
+      dropLabels(classIds, { rate: config.labelDrop, classes, rng });
+      const drawn = sites.map((site) => [site, drawDropoutMask(maskLength, dropout, rng.fork(site))] as const);
       return { ...prepared, targets: batch.tokens, classes: classIds, ...Object.fromEntries(drawn) };
     },
   };

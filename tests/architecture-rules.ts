@@ -157,7 +157,7 @@ export const pureParts = neverReaches(
 
 /** Inference never loads TensorFlow.js. */
 export const inferenceWithoutTensorFlow = neverReaches(
-  /^(stage1-tokenizer\/tokenizer|stage2-prior\/prior)\.ts$/,
+  /^(stage1-tokenizer\/tokenizer|stage2-prior\/(prior|import))\.ts$/,
   /^@tensorflow\//,
   { lazily: false },
 );

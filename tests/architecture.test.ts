@@ -152,7 +152,7 @@ describe("each rule refuses", () => {
 
   test("inference that loads TensorFlow.js when it is loaded", () => {
     const engine = { "shared/engine/tf.ts": 'export * as tf from "@tensorflow/tfjs"' };
-    for (const path of ["stage1-tokenizer/tokenizer.ts", "stage2-prior/prior.ts"]) {
+    for (const path of ["stage1-tokenizer/tokenizer.ts", "stage2-prior/prior.ts", "stage2-prior/import.ts"]) {
       expect(
         broken(rules.inferenceWithoutTensorFlow, { ...engine, [path]: 'import "../shared/engine/tf.ts"' }),
       ).toContain(path);

@@ -7,4 +7,4 @@ import type { Objective } from "./objective.ts";
 import { pixelcnn } from "./pixelcnn.ts";
 
 export const objectives: Readonly<Record<LearntObjective, Objective>> = { causal, masked, diffusion, pixelcnn };
-export type { Objective, Prepared, PrepareOptions } from "./objective.ts";
+export type { Objective, Prepared, PrepareOptions, PrepareShape } from "./objective.ts";

@@ -25,7 +25,7 @@ export const masked: Objective = {
     for (let row = 0; row * length < tokens.length; row++) {
       const draw = rng.fork("mask", row);
       const ratio =
-        mode === "evaluation" ? schedule.meanRatio : Math.max(config.maskFloor, schedule.ratio(draw.uniform()));
+        mode === "evaluation" ? schedule.meanRatio : Math.max(config.maskFloor ?? 0, schedule.ratio(draw.uniform()));
       for (const position of hiddenPositions(length, Math.ceil(ratio * length), draw)) {
         shown[row * length + position] = UNKNOWN;
         counted[row * length + position] = 1;

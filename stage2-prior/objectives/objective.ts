@@ -28,8 +28,19 @@ export interface Objective {
   prepare(tokens: Int32Array, rng: Rng, options: PrepareOptions): Prepared;
 }
 
+/** What of a prior decides how its batches are prepared; a training configuration is one. */
+export interface PrepareShape {
+  /** K */
+  readonly codebookSize: number;
+  /** [h, w] */
+  readonly grid: readonly [height: number, width: number];
+  readonly maskSchedule: string;
+  /** Least fraction masked in training (0). */
+  readonly maskFloor?: number | undefined;
+}
+
 export interface PrepareOptions {
-  readonly config: PriorConfig;
+  readonly config: PrepareShape;
   /** Evaluation may spare what training draws, to vary less. */
   readonly mode: "training" | "evaluation";
   /** Where the batch's first row stands among `of` rows that are averaged together: draws are spread over these. Default: the batch is all. */

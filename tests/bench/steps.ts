@@ -47,7 +47,7 @@ export async function causalStep(): Promise<number> {
   const rng = Rng.fromSeed(0);
   const form = priorBatch(config);
   const tokens = Int32Array.from({ length: 4 * 1024 }, () => rng.integer(512));
-  const batch = form.prepare({ tokens, labels: new Int32Array(4).fill(-1), keys: [] }, rng, "training");
+  const batch = form.prepare({ tokens, labels: new Int32Array(4).fill(-1), keys: [] }, rng);
   const engine = createOnnxEngine({ threads: THREADS });
   const trainer = await engine.createTrainer(createPriorStep(config), initialPriorState(config, rng), form.spec);
   return medianMilliseconds(trainer, batch, { warmup: 1, timed: 3 });

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Rng } from "../../shared/rng.ts";
 import { UNKNOWN } from "../../shared/tokens.ts";
+import type { MeasureOptions } from "../../stage2-prior/held-out.ts";
 import type { Prior, SampleRequest } from "../../stage2-prior/prior.ts";
 import type { PriorSpec } from "../../stage2-prior/signature.ts";
 
@@ -54,6 +55,37 @@ export function describePrior({ name, open, spec, raster }: PriorLeaf): void {
       expect(tokens).toHaveLength(5 * L);
       expect(tokens.every((token) => token >= 0 && token < 7)).toBe(true);
       expect(new Set(tokens).size).toBeGreaterThan(1);
+    });
+
+    test("measures bits a token: the same again, more of some images than of others, to the end", async () => {
+      const measure = async (seed: number, options: MeasureOptions = {}): Promise<number> => {
+        const rng = Rng.fromSeed(seed);
+        const tokens = Int32Array.from({ length: 6 * L }, () => rng.integer(7));
+        const labels = new Int32Array(6).fill(UNKNOWN);
+        return prior().bitsPerToken({ tokens: { tokens, shape: [6, 4, 4] }, labels }, options);
+      };
+      const shares: number[] = [];
+      const bits = await measure(1, { onProgress: (share) => shares.push(share) });
+      expect(bits).toBeGreaterThan(0);
+      expect(bits).toBeLessThan(100);
+      expect(await measure(1)).toBe(bits);
+      if (spec.objective === "uniform") expect(bits).toBeCloseTo(Math.log2(7), 12);
+      else expect(await measure(2)).not.toBe(bits);
+      expect(shares.at(-1)).toBe(1);
+      await expect(measure(1, { signal: AbortSignal.abort(new Error("enough")) })).rejects.toThrow("enough");
+    });
+
+    test.each([
+      { wrong: "no image", tokens: [], shape: [0, 4, 4], exitCode: 3 },
+      { wrong: "another grid", tokens: Array<number>(8).fill(0), shape: [1, 2, 4], exitCode: 4 },
+      { wrong: "no code", tokens: Array<number>(L).fill(7), shape: [1, 4, 4], exitCode: 3 },
+      { wrong: "an unknown token", tokens: Array<number>(L).fill(UNKNOWN), shape: [1, 4, 4], exitCode: 3 },
+    ] as const)("to measure $wrong is an error ($exitCode)", async ({ tokens, shape, exitCode }) => {
+      const data = {
+        tokens: { tokens: Int32Array.from(tokens), shape },
+        labels: new Int32Array(shape[0]).fill(UNKNOWN),
+      };
+      await expect(prior().bitsPerToken(data)).rejects.toMatchObject({ exitCode });
     });
 
     test("the same seed gives the same images, another seed others", async () => {

@@ -63,7 +63,7 @@ function priorCase(objective: LearntObjective, overrides: object = {}): Case {
     spec: form.spec,
     batch: (step) => {
       const tokens = Int32Array.from({ length: 32 }, (_, i) => rng.fork("token", step, i).integer(7));
-      return form.prepare({ tokens, labels: Int32Array.of(1, -1), keys: ["a", "b"] }, rng.fork(step), "training");
+      return form.prepare({ tokens, labels: Int32Array.of(1, -1), keys: ["a", "b"] }, rng.fork(step));
     },
   };
 }

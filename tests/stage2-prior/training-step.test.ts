@@ -19,12 +19,9 @@ beforeAll(async () => {
   await tf.setBackend("cpu");
 });
 
-type Mode = "training" | "evaluation";
-
-function batchOf(config: PriorConfig, mode: Mode = "training", seed = 4): Tensors {
+function batchOf(config: PriorConfig): Tensors {
   const form = priorBatch(config);
-  const spec = mode === "training" ? form.spec : form.evaluationSpec;
-  return toTensors(spec, form.prepare(tinyTokens(config), Rng.fromSeed(seed), mode));
+  return toTensors(form.spec, form.prepare(tinyTokens(config), Rng.fromSeed(4)));
 }
 function setUp(overrides: Readonly<Record<string, unknown>>) {
   const config = tinyPrior(overrides);
@@ -225,14 +222,13 @@ describe("clipping", () => {
 });
 
 describe("batch", () => {
-  test.each(["training", "evaluation"] as const)("%s arrays fit their spec, the same from the same stream", (mode) => {
+  test("arrays fit their spec, the same from the same stream", () => {
     const config = tinyPrior({ objective: "masked", dropout: 0.2, labelDrop: 0.5 });
     const form = priorBatch(config);
-    const spec = mode === "training" ? form.spec : form.evaluationSpec;
-    const prepared = form.prepare(tinyTokens(config), Rng.fromSeed(1), mode);
-    expect(Object.keys(prepared).sort()).toEqual(Object.keys(spec).sort());
-    for (const [name, { shape }] of Object.entries(spec)) expect(prepared[name]).toHaveLength(sizeOf(shape));
-    expect(form.prepare(tinyTokens(config), Rng.fromSeed(1), mode)).toEqual(prepared);
+    const prepared = form.prepare(tinyTokens(config), Rng.fromSeed(1));
+    expect(Object.keys(prepared).sort()).toEqual(Object.keys(form.spec).sort());
+    for (const [name, { shape }] of Object.entries(form.spec)) expect(prepared[name]).toHaveLength(sizeOf(shape));
+    expect(form.prepare(tinyTokens(config), Rng.fromSeed(1))).toEqual(prepared);
   });
 
   test("dropout masks: one an embedding and a residual branch, none without dropout, none in evaluation", () => {
@@ -244,37 +240,31 @@ describe("batch", () => {
 
   test("dropout masks of different sites differ", () => {
     const config = tinyPrior({ dropout: 0.5 });
-    const prepared = priorBatch(config).prepare(tinyTokens(config), Rng.fromSeed(1), "training");
+    const prepared = priorBatch(config).prepare(tinyTokens(config), Rng.fromSeed(1));
     expect(prepared["dropout.block0.attention"]).not.toEqual(prepared["dropout.block1.attention"]);
   });
 
-  test("labels are dropped to the null class at their rate, in training alone; no label is the null class", () => {
+  test("labels are dropped to the null class at their rate; no label is the null class", () => {
     const config = tinyPrior({ batchSize: 2000, labelDrop: 0.1, grid: [1, 1] });
-    const classes = (mode: Mode): number[] => [
-      ...(priorBatch(config).prepare(tinyTokens(config), Rng.fromSeed(1), mode)["classes"] ?? []),
-    ];
-    const kept = classes("evaluation");
-    expect(kept).toEqual(Array.from({ length: 2000 }, (_, i) => i % 3));
-    const dropped = classes("training");
+    const kept = Array.from({ length: 2000 }, (_, i) => i % 3);
+    const dropped = [...(priorBatch(config).prepare(tinyTokens(config), Rng.fromSeed(1))["classes"] ?? [])];
     expect(dropped.every((id, i) => id === 3 || id === kept[i])).toBe(true);
     // Binomial(2000, 0.1): deviation 13.
     expect(Math.abs(dropped.filter((id) => id === 3).length - 200)).toBeLessThan(65);
     const unlabelled = { ...tinyTokens(config), labels: new Int32Array(2000).fill(-1) };
-    expect(new Set(priorBatch(config).prepare(unlabelled, Rng.fromSeed(1), "evaluation")["classes"])).toEqual(
-      new Set([3]),
-    );
+    expect(new Set(priorBatch(config).prepare(unlabelled, Rng.fromSeed(1))["classes"])).toEqual(new Set([3]));
   });
 
   test("an unconditional prior takes images of any label", () => {
     const config = tinyPrior({ classes: 0 });
     const labelled = { ...tinyTokens(config), labels: Int32Array.of(5, 8) };
-    expect([...(priorBatch(config).prepare(labelled, Rng.fromSeed(1), "training")["classes"] ?? [])]).toEqual([0, 0]);
+    expect([...(priorBatch(config).prepare(labelled, Rng.fromSeed(1))["classes"] ?? [])]).toEqual([0, 0]);
   });
 
   test("a label that is no class is refused", () => {
     const config = tinyPrior();
     const labelled = { ...tinyTokens(config), labels: Int32Array.of(0, 3) };
-    expect(() => priorBatch(config).prepare(labelled, Rng.fromSeed(1), "training")).toThrow(/class at position 1/);
+    expect(() => priorBatch(config).prepare(labelled, Rng.fromSeed(1))).toThrow(/class at position 1/);
   });
 });
 

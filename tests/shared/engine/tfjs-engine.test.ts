@@ -56,7 +56,7 @@ function prior(objective: "causal" | "masked"): Case {
     step: createPriorStep(config),
     state: initialPriorState(config, Rng.fromSeed(1)),
     spec: form.spec,
-    batch: form.prepare(tinyTokens(config), Rng.fromSeed(2), "training"),
+    batch: form.prepare(tinyTokens(config), Rng.fromSeed(2)),
   };
 }
 
