@@ -73,6 +73,10 @@ const DEFAULT_SAMPLERS = {
   diffusion: "ancestral",
 } as const satisfies Record<Exclude<ObjectiveName, RasterObjective>, SamplerName>;
 
+/** Whether a prior draws one token after the other, each knowing the earlier ones alone; any other looks at what is known all around. */
+export const drawsInRasterOrder = ({ objective }: Pick<PriorSpec, "objective">): boolean =>
+  !Object.hasOwn(DEFAULT_SAMPLERS, objective);
+
 const scheduled = ({ steps }: DecodingOptions, spec: PriorSpec, usual: number) => ({
   steps: steps ?? Math.min(usual, lengthOf(spec)),
   schedule: maskSchedule(spec.maskSchedule),

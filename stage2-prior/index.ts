@@ -5,7 +5,7 @@
 export type { CountingPrior } from "./baselines/counting-prior.ts";
 export { COUNTING_PRIORS } from "./baselines/index.ts";
 export { PRIOR_PRESETS, priorConfig, type PriorConfig, type PriorPreset } from "./config.ts";
-export { SAMPLER_NAMES, type SamplerName } from "./decoding.ts";
+export { drawsInRasterOrder, SAMPLER_NAMES, type DecodingOptions, type SamplerName } from "./decoding.ts";
 export type { PublishPriorOptions, TrainedPrior } from "./export.ts";
 export { countPairs, countTokens, jensenShannon, type SparseCounts } from "./judge/divergence.ts";
 export { memorisationFigures, median, nearestByFeatures, nearestByTokens } from "./judge/memorisation.ts";
