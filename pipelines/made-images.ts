@@ -1,6 +1,6 @@
 /** What commands that make images leave behind: numbered PNG files, a sheet, a film, and how they tell of them. */
 import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, parse } from "node:path";
 import { z } from "zod";
 
 import { explainDiskError } from "../shared/disk.ts";
@@ -41,6 +41,10 @@ export interface WrittenImages {
 
 /** Tiles on a sheet of as many as one can look at. */
 export const SHEET_TILES = 256;
+
+/** Names of what was made of one picture. */
+export const stemOf = (picture: string, what: string, seed: number): string =>
+  `${parse(picture).name}-${what}-seed${seed}`;
 
 /** Writes `<stem>-00000.png` …, `<stem>-sheet.png` and `<stem>-film.webp`. @throws failure if the disk refuses. */
 export async function writeImages(made: MadeImages): Promise<WrittenImages> {

@@ -1,5 +1,5 @@
 /**
- * What a marked part of a picture means for its tokens and for its pixels: pure functions of masks. Knows no model and no file.
+ * What a marked part of a picture means for its tokens and for its pixels: pure functions of masks. Knows no pixel's colour and no model.
  */
 import type { Mask } from "../../stage1-tokenizer/index.ts";
 
@@ -80,15 +80,4 @@ export function feather(pixels: Mask, reach: number): Float32Array {
     reached = next;
   }
   return opacity;
-}
-
-/**
- * New pixels over old ones; where `opacity` is 0 or 1, one of the two exactly.
- * @param above [H, W, 3]
- * @param below [H, W, 3]
- * @param opacity [H, W]
- * @returns [H, W, 3]
- */
-export function blend(above: Uint8Array, below: Uint8Array, opacity: Float32Array): Uint8Array {
-  return below.map((old, i) => Math.round(old + (opacity[Math.floor(i / 3)] ?? 0) * ((above[i] ?? 0) - old)));
 }

@@ -96,8 +96,3 @@ export function nearestKnown(open: Mask): Int32Array {
   }
   return nearest.map((source, i) => (source === -1 ? i : source));
 }
-
-/** The pixels that `sources` names. @param pixels [H, W, 3] @param sources [H, W] @returns [H, W, 3] */
-export function gather(pixels: Uint8Array, sources: Int32Array): Uint8Array {
-  return pixels.map((_, i) => pixels[3 * (sources[Math.floor(i / 3)] ?? 0) + (i % 3)] ?? 0);
-}
