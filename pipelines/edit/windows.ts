@@ -20,6 +20,7 @@ export interface Window {
  * open pixels is taken, among those at least half known; where there is none, the best known one. So work begins beside what is known and
  * goes outwards, and a canvas of one window's size has one.
  * @param size of a window; the canvas must hold it
+ * @param step at most a window's shorter side
  */
 export function planWindows(canvas: Mask, size: Pick<Rectangle, "height" | "width">, step: number): readonly Window[] {
   const places = starts(canvas.height, size.height, step).flatMap((y) =>
