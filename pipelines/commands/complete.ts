@@ -20,7 +20,7 @@ export const command = defineCommand({
   meta: {
     name: "complete",
     summary:
-      "Redraw the marked part of a picture, or draw what lies around it; everything else is kept. Results have the tokenizer's size, to which the picture is resized and cropped.",
+      "Redraw the marked part of a picture, or draw what lies around it; everything else is kept. Results have the tokenizer's size, to which the picture is resized and cropped, and the margins asked for.",
     examples: [
       [
         "tessera complete photo.png --tokenizer emoji --prior emoji-masked --mask mask.png",
