@@ -2,15 +2,16 @@
 import { UNKNOWN, type TokenGrid } from "../shared/tokens.ts";
 import { drawSheet, type Tile, type Tokenizer } from "../stage1-tokenizer/index.ts";
 import type { SampleSteps } from "../stage2-prior/index.ts";
-import { toRows, toTiles } from "./sheets.ts";
+import { GREY, toRows, toTiles } from "./sheets.ts";
 
-const GREY = 0x90;
+/** Frames of a film, but where there are fewer steps. */
+export const FRAMES = 24;
 
 /**
  * Runs a sampler to its end.
  * @param most how many grids to keep, evenly over the steps, the last one among them
  */
-export async function keepFrames(steps: SampleSteps, most = 24): Promise<{ grid: TokenGrid; frames: TokenGrid[] }> {
+export async function keepFrames(steps: SampleSteps, most = FRAMES): Promise<{ grid: TokenGrid; frames: TokenGrid[] }> {
   const frames: TokenGrid[] = [];
   for (;;) {
     const { done, value } = await steps.next();
@@ -21,19 +22,21 @@ export async function keepFrames(steps: SampleSteps, most = 24): Promise<{ grid:
   }
 }
 
-/** One sheet a grid. A decoder has no notion of an open token: it sees code 0 there, and what it paints is covered. */
+/** One sheet a grid. */
 export async function drawFrames(tokenizer: Tokenizer, frames: readonly TokenGrid[]): Promise<Tile[]> {
   const sheets: Tile[] = [];
-  for (const frame of frames) {
-    const filled = frame.tokens.map((token) => (token === UNKNOWN ? 0 : token));
-    const images = await tokenizer.decode({ tokens: filled, shape: frame.shape });
-    const tiles = toTiles(images, tokenizer.spec.imageSize);
-    tiles.forEach((tile, image) => {
-      coverOpen(tile, frame, image);
-    });
-    sheets.push(drawSheet({ rows: toRows(tiles) }));
-  }
+  for (const frame of frames) sheets.push(drawSheet({ rows: toRows(await decodeOpen(tokenizer, frame)) }));
   return sheets;
+}
+
+/** One picture an image. A decoder has no notion of an open token: it sees code 0 there, and what it paints is covered. */
+export async function decodeOpen(tokenizer: Tokenizer, frame: TokenGrid): Promise<Tile[]> {
+  const filled = frame.tokens.map((token) => (token === UNKNOWN ? 0 : token));
+  const tiles = toTiles(await tokenizer.decode({ tokens: filled, shape: frame.shape }), tokenizer.spec.imageSize);
+  tiles.forEach((tile, image) => {
+    coverOpen(tile, frame, image);
+  });
+  return tiles;
 }
 
 /** Paints the cells of one image's open tokens, in place. */

@@ -48,6 +48,16 @@ export const COMMANDS: readonly CommandListing[] = [
     load: () => import("./commands/generate.ts"),
   },
   {
+    name: "complete",
+    summary: "Redraw a part of a picture, or draw what lies around it.",
+    load: () => import("./commands/complete.ts"),
+  },
+  {
+    name: "variations",
+    summary: "Draw a share of a picture's tokens anew.",
+    load: () => import("./commands/variations.ts"),
+  },
+  {
     name: "reconstruct",
     summary: "Measure and draw what a tokenizer keeps of images.",
     load: () => import("./commands/reconstruct.ts"),

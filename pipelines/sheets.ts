@@ -1,6 +1,9 @@
 /** How pictures are laid out for people. */
 import type { Tile } from "../stage1-tokenizer/index.ts";
 
+/** All three channels of what is still open. */
+export const GREY = 0x90;
+
 /** Tiles in rows, about twice as wide as high. */
 export function toRows(
   tiles: readonly Tile[],

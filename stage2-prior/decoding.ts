@@ -67,6 +67,10 @@ const DECODING = {
   markov2d: "raster",
 } as const satisfies Record<ObjectiveName, SamplerName | "raster">;
 
+/** Whether a prior draws one token after the other, each knowing the earlier ones alone; any other looks at what is known all around. */
+export const drawsInRasterOrder = ({ objective }: Pick<PriorSpec, "objective">): boolean =>
+  DECODING[objective] === "raster";
+
 const scheduled = ({ steps }: DecodingOptions, spec: PriorSpec, usual: number) => ({
   steps: steps ?? Math.min(usual, lengthOf(spec)),
   schedule: maskSchedule(spec.maskSchedule),

@@ -10,6 +10,14 @@ import type { ImageContent, ImageRecord, RawPixels } from "./source.ts";
 /** Images of more pixels are refused by their header: 31 KB of PNG can unpack to 256 megapixels. */
 export const MAX_PIXELS = 100_000_000;
 
+/** What is read of a file: its first frame, if the whole of it is there. */
+export const FIRST_FRAME = {
+  limitInputPixels: MAX_PIXELS,
+  failOn: "error",
+  page: 0,
+  pages: 1,
+} as const satisfies SharpOptions;
+
 // Parallelism comes from many images at once, and no image is read twice: libvips' own threads and cache only cost memory.
 sharp.concurrency(1);
 sharp.cache(false);
@@ -78,13 +86,12 @@ interface SharpInput {
 }
 
 async function inputOf(content: ImageContent, preprocessing: Preprocessing, where: string): Promise<SharpInput> {
-  const options: SharpOptions = { limitInputPixels: MAX_PIXELS, failOn: "error", page: 0, pages: 1 };
   if (!(content instanceof Uint8Array)) return rawInput(content, where);
   if (content.length === 0) {
     throw badInput({ what: "image file is empty", where, expected: "an image", got: "0 bytes" });
   }
-  if (!looksLikeSvg(content)) return { bytes: content, options };
-  return { bytes: content, options: { ...options, density: await svgDensity(content, preprocessing, where) } };
+  if (!looksLikeSvg(content)) return { bytes: content, options: FIRST_FRAME };
+  return { bytes: content, options: { ...FIRST_FRAME, density: await svgDensity(content, preprocessing, where) } };
 }
 
 function rawInput({ pixels, height, width, channels }: RawPixels, where: string): SharpInput {
@@ -117,7 +124,7 @@ async function svgDensity(bytes: Uint8Array, preprocessing: Preprocessing, where
   }
 }
 
-function notDecodable(where: string, cause: unknown): TesseraError {
+export function notDecodable(where: string, cause: unknown): TesseraError {
   return badInput({
     what: `image cannot be decoded: ${messageOf(cause)}`,
     where,

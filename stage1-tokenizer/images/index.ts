@@ -11,6 +11,8 @@ export { losslessBytes, type LosslessBytes } from "./lossless.ts";
 export { listOrder, type RecordOrder, streamOrder, type StreamOrderOptions } from "./order.ts";
 export { findImageFiles, openFolderSource } from "./sources/folder-source.ts";
 export { openLabelledSource } from "./sources/labelled-source.ts";
+export { fitMask, type Mask, readMask } from "./mask.ts";
+export { openPicture, type Picture } from "./picture.ts";
 export { openIdx } from "./sources/idx-source.ts";
 export { openParquet } from "./sources/parquet-source.ts";
 export {
