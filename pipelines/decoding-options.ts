@@ -11,7 +11,8 @@ import {
 } from "../stage2-prior/index.ts";
 import { option } from "./options.ts";
 
-export const decodingOptions = {
+/** What any prior of the right kind can be asked. */
+export const drawOptions = {
   temperature: option(z.number().min(0).default(1), { describe: "Softmax temperature, 0 = most likely token" }),
   topK: option(z.int().min(1).optional(), { describe: "Draw among the K likeliest tokens only" }),
   topP: option(z.number().gt(0).max(1).optional(), {
@@ -24,23 +25,33 @@ export const decodingOptions = {
   choiceTemperature: option(z.number().min(0).optional(), {
     describe: "Noise on the confidence of sampler maskgit (default 4.5)",
   }),
-  class: option(z.string().optional(), { describe: "Class of what is drawn, by name" }),
-  guidance: option(z.number().min(0).optional(), {
-    describe: "Classifier-free guidance scale, 1 = off; needs --class",
-  }),
+};
+
+export const guidanceScheduleOption = {
   guidanceSchedule: option(z.enum(Object.keys(GUIDANCE_SCHEDULES) as GuidanceSchedule[]).optional(), {
     describe: "How the guidance scale rises while an image is uncovered (default constant)",
   }),
 };
 
+export const decodingOptions = {
+  ...drawOptions,
+  class: option(z.string().optional(), { describe: "Class of what is drawn, by name" }),
+  guidance: option(z.number().min(0).optional(), {
+    describe: "Classifier-free guidance scale, 1 = off; needs --class",
+  }),
+  ...guidanceScheduleOption,
+};
+
+type DrawChoice = z.output<z.ZodObject<typeof drawOptions>>;
 export type DecodingChoice = z.output<z.ZodObject<typeof decodingOptions>>;
 
 /** What the options ask of a prior. @throws usage for a guidance schedule without a scale */
 export function decodingRequest(options: DecodingChoice): DecodingOptions {
-  const { temperature, topK, topP, sampler, steps, choiceTemperature } = options;
-  const guidance = guidanceOf(options);
-  return { temperature, topK, topP, sampler, steps, choiceTemperature, className: options.class, guidance };
+  return { ...drawRequest(options), className: options.class, guidance: guidanceOf(options) };
 }
+
+export const drawRequest = ({ temperature, topK, topP, sampler, steps, choiceTemperature }: DrawChoice) =>
+  ({ temperature, topK, topP, sampler, steps, choiceTemperature }) satisfies DecodingOptions;
 
 function guidanceOf(options: DecodingChoice): Guidance | undefined {
   const { guidance: scale, guidanceSchedule: schedule } = options;

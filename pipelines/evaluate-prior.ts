@@ -4,10 +4,10 @@
  */
 import { join } from "node:path";
 
-import { badInput, mismatch, usageError } from "../shared/errors.ts";
+import { usageError } from "../shared/errors.ts";
 import { Rng } from "../shared/rng.ts";
 import type { TokenSet } from "../shared/token-file/index.ts";
-import { checkFingerprint, type TokenizerSpec } from "../shared/tokens.ts";
+import type { TokenizerSpec } from "../shared/tokens.ts";
 import type { Reporter } from "../shared/train/reporter.ts";
 import {
   writeSheet,
@@ -16,7 +16,7 @@ import {
   type Tile,
   type Tokenizer,
 } from "../stage1-tokenizer/index.ts";
-import { COUNTING_OBJECTIVES } from "../stage2-prior/index.ts";
+import { COUNTING_OBJECTIVES, drawsInRasterOrder, type DecodingOptions } from "../stage2-prior/index.ts";
 import { measureLossless, tokensPerDim, type CodeLength, type LosslessLengths } from "./code-lengths.ts";
 import { toTiles } from "./sheets.ts";
 import { createJudge, type Judge, type ReferenceFeatures, type SampleFigures, type Samples } from "./judge-samples.ts";
@@ -25,9 +25,11 @@ import {
   collectTiles,
   decodedImages,
   evenIndices,
+  loadImages,
   originalImages,
   takeImages,
   type ImageBatches,
+  type LabelledImages,
   type TokenImages,
 } from "./judged-images.ts";
 import { countingPriors, publishedPrior, type JudgedPrior } from "./judged-priors.ts";
@@ -38,6 +40,8 @@ export interface EvaluatePriorsOptions {
   readonly priors: readonly string[];
   /** Whether to count as well: each counting prior that is not among `priors`. */
   readonly baselines: boolean;
+  /** Asked of every prior that can take it. */
+  readonly decoding: DrawingOptions;
   readonly training: TokenSet;
   readonly heldOut: TokenSet;
   /** Of the images that were tokenized; none, decoded tokens stand for them. */
@@ -97,6 +101,7 @@ export async function evaluatePriors(options: EvaluatePriorsOptions): Promise<Pr
     published.push(await publishedPrior(prior, { spec, heldOut: options.heldOut, threads: options.threads }));
   const missing = COUNTING_OBJECTIVES.filter((name) => !published.some(({ objective }) => objective === name));
   const counted = { training: training.grid, heldOut: heldOut.grid, tokenizer: spec };
+  checkTaken(options.decoding, published);
   const judged = [...countingPriors(baselines ? missing : [], counted), ...published];
 
   const sets = {
@@ -134,24 +139,26 @@ const nothingToJudge = () =>
     todo: "Give --priors a name, or leave --no-baselines out",
   });
 
-interface LabelledImages extends TokenImages {
-  /** −1 for none. */
-  readonly labels: Int32Array;
+/** How tokens are drawn, beside class and guidance: those ask for images that the whole data set is no measure of. */
+export type DrawingOptions = Omit<DecodingOptions, "className" | "guidance">;
+
+/** Not for priors that draw in raster order. */
+const ORDER_OPTIONS = ["sampler", "steps", "choiceTemperature"] as const;
+
+/** What of `asked` a prior can take. */
+function fitting(asked: DrawingOptions, prior: Pick<JudgedPrior, "objective">): DrawingOptions {
+  if (!drawsInRasterOrder(prior)) return asked;
+  return { temperature: asked.temperature, topK: asked.topK, topP: asked.topP };
 }
 
-/** @throws mismatch if the tokens are not the tokenizer's; bad-input if there are none. */
-async function loadImages(set: TokenSet, spec: TokenizerSpec): Promise<LabelledImages> {
-  const { header, directory } = set;
-  checkFingerprint(spec.fingerprint, header.fingerprint, directory);
-  const describe = ({ grid, codebookSize }: Pick<TokenizerSpec, "grid" | "codebookSize">): string =>
-    `grid ${grid.join("×")}, K = ${codebookSize}`;
-  if (describe(spec) !== describe(header)) {
-    const [expected, got] = [describe(spec), describe(header)];
-    throw mismatch({ what: "holds no tokens of this tokenizer", where: directory, expected, got });
+/** @throws usage for an option that no prior takes: a row that ignores it would be read as if it had it. */
+function checkTaken(asked: DrawingOptions, priors: readonly JudgedPrior[]): void {
+  if (priors.some((prior) => !drawsInRasterOrder(prior))) return;
+  for (const where of ORDER_OPTIONS) {
+    if (asked[where] === undefined) continue;
+    const what = "every prior here decodes one token after the other, in raster order";
+    throw usageError({ what, where, todo: "Leave it out, or name a masked or diffusion prior." });
   }
-  const images = await set.load();
-  if (images.keys.length > 0) return images;
-  throw badInput({ what: "the token set holds no image", where: directory, todo: "Tokenize images first." });
 }
 
 interface Sets {
@@ -192,6 +199,7 @@ async function judgePrior(
   const { bitsPerToken, tokens, steps, seconds } = await prior.examine({
     heldOut: { tokens: heldOut.grid, labels: heldOut.labels },
     count,
+    decoding: fitting(options.decoding, prior),
     rng: Rng.fromSeed(seed).fork("generate"),
     reporter,
     signal,

@@ -16,6 +16,7 @@ import {
   parsePriorManifest,
   SAMPLE_BATCH,
   type CountingObjective,
+  type DecodingOptions,
   type HeldOutTokens,
   type Measure,
   type ObjectiveName,
@@ -38,6 +39,8 @@ export interface JudgedRequest {
   readonly heldOut: HeldOutTokens;
   /** Samples. */
   readonly count: number;
+  /** That fits the prior. */
+  readonly decoding: DecodingOptions;
   readonly rng: Rng;
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
@@ -109,7 +112,7 @@ async function measureReporting(prior: Prior, { heldOut, reporter, signal }: Jud
 
 async function sampleTimed(
   prior: Prior,
-  { count, rng, reporter, signal }: JudgedRequest,
+  { count, decoding, rng, reporter, signal }: JudgedRequest,
 ): Promise<Omit<Examined, "bitsPerToken">> {
   let [fixed, reports] = [0, 0];
   reporter.start("sample", count * sizeOf(prior.spec.grid), { unitsPerStep: { count: 1, unit: "tokens" } });
@@ -118,7 +121,7 @@ async function sampleTimed(
     if (newTokens > 0) reports++;
     reporter.progress((fixed += newTokens));
   };
-  const tokens = await prior.sample({ count, rng, signal, onProgress });
+  const tokens = await prior.sample({ ...decoding, count, rng, signal, onProgress });
   const seconds = (performance.now() - start) / 1000;
   reporter.finish();
   return { tokens, steps: Math.round(reports / Math.ceil(count / SAMPLE_BATCH)), seconds };

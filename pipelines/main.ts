@@ -73,6 +73,11 @@ export const COMMANDS: readonly CommandListing[] = [
     load: () => import("./commands/evaluate-prior.ts"),
   },
   {
+    name: "guidance-curve",
+    summary: "How many samples look like the class asked for, at rising guidance scales.",
+    load: () => import("./commands/guidance-curve.ts"),
+  },
+  {
     name: "latent-sheets",
     summary: "Draw the latent space of an autoencoder.",
     load: () => import("./commands/latent-sheets.ts"),

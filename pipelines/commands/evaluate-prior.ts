@@ -7,6 +7,7 @@ import { loadTokenizer, type FeatureExtractor } from "../../stage1-tokenizer/ind
 import { artifactPath, makeFolder } from "../artifacts.ts";
 import type { CodeLength } from "../code-lengths.ts";
 import { defineCommand, formatTable } from "../command.ts";
+import { drawOptions, drawRequest } from "../decoding-options.ts";
 import { sessionOptions, threadsOption } from "../engines.ts";
 import { evaluatePriors, type PriorRow, type PriorsEvaluation } from "../evaluate-prior.ts";
 import { featuresOption, NO_FEATURES, openFeatures } from "../features.ts";
@@ -42,6 +43,7 @@ export const command = defineCommand({
       describe: "Images of each token set, at most, for features and file sizes; spread evenly",
     }),
     baselines: option(z.boolean().default(true), { describe: "Counting priors too; --no-baselines leaves them out" }),
+    ...drawOptions,
     ...featuresOption,
     out: option(z.string().min(1).optional(), {
       describe: "Folder for the sheets (default artifacts/evaluation/<tokenizer's name>)",
@@ -66,6 +68,7 @@ export const command = defineCommand({
       const { count, references, seed, baselines } = options;
       const result = await evaluatePriors({
         ...{ tokenizer, training, heldOut, features, count, references, seed, baselines, directory, threads },
+        decoding: drawRequest(options),
         priors: namesIn(options.priors).map((name) => artifactPath("prior", name)),
         source: options.source === undefined ? undefined : await openSource(options.source, reporter),
         ...{ reporter, signal },

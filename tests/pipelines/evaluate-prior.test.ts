@@ -149,6 +149,19 @@ describe("the table", () => {
     expect(first).not.toEqual(other);
   });
 
+  test("asks every prior to draw as told, where it can; what none can take is refused", async () => {
+    const both = ["--priors", `${causal},${masked}`];
+    const names = both[1]?.split(",").map((path) => path.split("/").at(-1) ?? "") ?? [];
+    const [plain, greedy] = [await rowsOf(...both), await rowsOf(...both, "--temperature", 0, "--steps", 3)];
+    const [raster, steps] = names.map((name) => named(greedy.rows, name));
+    expect(raster).toMatchObject({ steps: L, bitsPerToken: named(plain.rows, names[0] ?? "")["bitsPerToken"] });
+    expect(steps).toMatchObject({ steps: 3 });
+    expect(raster?.["tokenDivergence"]).not.toBe(named(plain.rows, names[0] ?? "")["tokenDivergence"]);
+    const refused = await evaluate(...sets(), "--priors", causal, "--sampler", "halton", "--out", temporary("out"));
+    expect(refused).toMatchObject({ code: 2 });
+    expect(refused.stderr).toContain("raster order");
+  });
+
   test("without baselines holds none; people read heads, measures and what the features were", async () => {
     const { code, stdout } = await evaluate(...sets(), "--out", temporary("out"), "--no-baselines", "--priors", masked);
     expect(code).toBe(0);
