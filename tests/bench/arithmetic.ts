@@ -43,7 +43,9 @@ export function tokenizerFlops(size: TokenizerSize): { encode: number; decode: n
   return { encode: encoder + nearest, decode: decoder, step };
 }
 
-type PriorSize = Pick<PriorConfig, "width" | "layers" | "feedForward" | "codebookSize" | "grid" | "objective">;
+type PriorSize = Pick<PriorConfig, "width" | "layers" | "feedForward" | "codebookSize" | "objective"> & {
+  readonly grid: readonly [height: number, width: number];
+};
 
 /** Of one image of L tokens: the forward pass over the whole grid, and a training step. A causal query is counted with the keys it may see. */
 export function transformerFlops(size: PriorSize): { forward: number; step: number } {
