@@ -9,20 +9,9 @@ import { publishPrior } from "../../stage2-prior/export.ts";
 import { untrained as untrainedTokenizer } from "../stage1-tokenizer/tiny-artifact.ts";
 import { untrained as untrainedPrior } from "../stage2-prior/tiny-artifact.ts";
 import { paperConfig, transformerConfig } from "./steps.ts";
+import type { Artifacts } from "./work.ts";
 
-export interface Artifacts {
-  /** 128 px to 32×32 tokens of 512 codes. */
-  tokenizer(): Promise<string>;
-  /** Over that tokenizer's tokens. */
-  prior(objective: "causal" | "masked"): Promise<string>;
-  /** `JPEG_COUNT` files of 256 px. */
-  jpegs(): Promise<string>;
-  /** A path that nothing lies at yet. */
-  fresh(name: string): string;
-  dispose(): Promise<void>;
-}
-
-export const JPEG_COUNT = 2_000;
+const JPEG_COUNT = 2_000;
 
 export async function createArtifacts(): Promise<Artifacts> {
   const folder = await mkdtemp(join(tmpdir(), "tessera-bench-"));

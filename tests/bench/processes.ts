@@ -44,8 +44,7 @@ const compile: Report = {
       const times: number[] = [];
       for (let i = 0; i < repeats({ warmUp: 0, timed: 3 }).timed; i++)
         times.push((await stepProcess(name, 0)).compileSeconds);
-      const note = "to a batch on hand, trace and compile";
-      rows.push({ work: `compile ${name}`, unit: "ms", ours: 1000 * median(Float64Array.from(times)), note });
+      rows.push({ work: `compile ${name}`, unit: "ms", ours: 1000 * median(Float64Array.from(times)) });
     }
     return rows;
   },

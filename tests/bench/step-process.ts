@@ -8,8 +8,9 @@ const [word, runs] = process.argv.slice(2);
 const name = STEP_NAMES.find((candidate) => candidate === word);
 if (name === undefined) throw new Error(`${word ?? "nothing"} is no step: ${STEP_NAMES.join(", ")}`);
 
+const { batch, compile } = STEPS[name].prepare();
 const start = performance.now();
-const { trainer, batch } = await STEPS[name].create();
+const trainer = await compile();
 const compileSeconds = (performance.now() - start) / 1000;
 for (let i = 0; i < Number(runs); i++) await trainer.step(batch);
 await trainer.dispose();

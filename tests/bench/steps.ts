@@ -16,13 +16,14 @@ export interface Step {
   readonly flops: number;
   readonly ceiling: Ceiling;
   readonly peer: PeerCall;
-  /** Traced and compiled, with a batch to feed it. The caller disposes of the trainer. */
-  create(): Promise<{ trainer: Trainer; batch: Arrays }>;
+  /** First weights and a batch are drawn at once; the trainer is traced and compiled when asked for, and the caller's to dispose of. */
+  prepare(): { readonly batch: Arrays; readonly compile: () => Promise<Trainer> };
 }
 
 /** Median seconds of a step. */
 export async function secondsOfStep(step: Step, repeats: Repeats): Promise<number> {
-  const { trainer, batch } = await step.create();
+  const { batch, compile } = step.prepare();
+  const trainer = await compile();
   try {
     return await medianSeconds(() => trainer.step(batch), repeats);
   } finally {
@@ -44,17 +45,15 @@ export function tokenizerStep(changes: Partial<TokenizerConfig> = {}): Step {
     flops: config.batchSize * tokenizerFlops(config).step,
     ceiling: "conv",
     peer: { work: "vqvae_step", args: { batch: config.batchSize, ...tokenizerShape(config) } },
-    async create() {
+    prepare() {
       const rng = Rng.fromSeed(0);
       const { spec, draw } = tokenizerBatch(config);
       const values = config.batchSize * config.imageSize ** 2 * 3;
       const images = Uint8Array.from({ length: values }, () => rng.integer(256));
-      const trainer = await createOnnxEngine({ threads: THREADS }).createTrainer(
-        createTokenizerStep(config, { variance: NOISE_VARIANCE }),
-        initialTokenizerState(config, rng),
-        spec,
-      );
-      return { trainer, batch: { images, ...draw(rng) } };
+      const state = initialTokenizerState(config, rng);
+      const step = createTokenizerStep(config, { variance: NOISE_VARIANCE });
+      const engine = createOnnxEngine({ threads: THREADS });
+      return { batch: { images, ...draw(rng) }, compile: () => engine.createTrainer(step, state, spec) };
     },
   };
 }
@@ -100,18 +99,16 @@ export function priorStep(config: PriorConfig): Step {
       work: "prior_step",
       args: { batch: batchSize, causal: objective === "causal", ...transformerShape(config) },
     },
-    async create() {
+    prepare() {
       const rng = Rng.fromSeed(0);
       const form = priorBatch(config);
       const tokens = Int32Array.from({ length: batchSize * grid[0] * grid[1] }, () => rng.integer(codebookSize));
       const labels = new Int32Array(batchSize).fill(-1);
       const batch = form.prepare({ tokens, labels, keys: [] }, rng, "training");
-      const trainer = await createOnnxEngine({ threads: THREADS }).createTrainer(
-        createPriorStep(config),
-        initialPriorState(config, rng),
-        form.spec,
-      );
-      return { trainer, batch };
+      const state = initialPriorState(config, rng);
+      const step = createPriorStep(config);
+      const engine = createOnnxEngine({ threads: THREADS });
+      return { batch, compile: () => engine.createTrainer(step, state, form.spec) };
     },
   };
 }

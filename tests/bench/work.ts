@@ -1,5 +1,4 @@
 /** What can be measured, as data: a comparison with a peer, or a report of our own. Knows no model and prints nothing. */
-import type { Artifacts } from "./artifacts.ts";
 import type { PeerCall } from "./peer.ts";
 import type { Row } from "./row.ts";
 import type { Repeats } from "./timing.ts";
@@ -10,8 +9,21 @@ export const THREADS = 2;
 /** Whose best rate a work is held against. */
 export type Ceiling = "gemm" | "conv";
 
+/** What works read from disk. */
+export interface Artifacts {
+  /** 128 px to 32×32 tokens of 512 codes. */
+  tokenizer(): Promise<string>;
+  /** Over that tokenizer's tokens. */
+  prior(objective: "causal" | "masked"): Promise<string>;
+  /** 2,000 JPEG files of 256 px. */
+  jpegs(): Promise<string>;
+  /** A path that nothing lies at yet. */
+  fresh(name: string): string;
+  dispose(): Promise<void>;
+}
+
 export interface Bench {
-  /** What works need on disk, made when it is first asked for. */
+  /** Made when it is first asked for. */
   readonly artifacts: Artifacts;
   /** All of the usual repetitions, or half of them. */
   readonly repeats: (usual: Repeats) => Repeats;
