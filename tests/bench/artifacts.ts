@@ -24,9 +24,8 @@ export async function createArtifacts(): Promise<Artifacts> {
     made.set(name, promise);
     return promise;
   };
-  const tokenizer = untrainedTokenizer(paperConfig());
   let fingerprint: Promise<string> | undefined;
-  const publish = (): Promise<string> => (fingerprint ??= publishTokenizer(tokenizer, { directory: join(folder, "tokenizer") })); // prettier-ignore
+  const publish = (): Promise<string> => (fingerprint ??= publishTokenizer(untrainedTokenizer(paperConfig()), { directory: join(folder, "tokenizer") })); // prettier-ignore
   return {
     tokenizer: () => once("tokenizer", publish),
     prior: (objective) =>
