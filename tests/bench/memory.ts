@@ -18,6 +18,7 @@ import {
   recordSet,
 } from "../../stage1-tokenizer/index.ts";
 import type { Row } from "./row.ts";
+import type { Report } from "./work.ts";
 
 /**
  * Garbage is collected before each figure: what is shown is what the work holds. Left alone, the collector of a process with room to spare lets
@@ -57,7 +58,7 @@ function* records(report: (done: number) => void): Generator<ImageRecord> {
   }
 }
 
-export async function memoryOfTokenizing(): Promise<Row> {
+async function memoryOfTokenizing(): Promise<Row[]> {
   const directory = await mkdtemp(join(tmpdir(), "tessera-memory-"));
   try {
     const { trainTokenizer, publishTokenizer } = await loadTokenizerTraining();
@@ -98,11 +99,13 @@ export async function memoryOfTokenizing(): Promise<Row> {
       `resident MB every ${IMAGES / 20} images: ${curve.map((value) => value.toFixed(0)).join(" ")}\n`,
     );
     // The first figure is taken once buffers and caches have filled: at 5 % of the images.
-    return {
-      work: "tokenize-memory",
-      figures: { images: IMAGES, "first MB": curve[1] ?? NaN, "last MB": residentMegabytes() },
-    };
+    return [
+      { work: `memory after ${IMAGES / 20} images`, unit: "MB", ours: curve[1] ?? NaN },
+      { work: `memory after ${IMAGES} images`, unit: "MB", ours: residentMegabytes() },
+    ];
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
 }
+
+export const MEMORY: Report = { name: "memory", rows: memoryOfTokenizing };

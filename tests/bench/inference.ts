@@ -1,0 +1,134 @@
+/** Published models at work: encoding and decoding images, sampling priors. Ours runs the artefacts' graphs, as every user does. */
+import { Rng } from "../../shared/rng.ts";
+import { gridOf, loadTokenizer, type Tokenizer } from "../../stage1-tokenizer/index.ts";
+import { loadPrior, median, type Prior } from "../../stage2-prior/index.ts";
+import { tokenizerFlops, transformerFlops } from "./arithmetic.ts";
+import type { Row } from "./row.ts";
+import { paperConfig, tokenizerShape, transformerConfig, transformerShape } from "./steps.ts";
+import { medianSeconds } from "./timing.ts";
+import { THREADS, type Bench, type Comparison, type Report } from "./work.ts";
+
+const BATCHES = [1, 16] as const;
+const IMAGES = paperConfig();
+const MASKED_STEPS = 12;
+
+async function withTokenizer<T>({ artifacts }: Bench, use: (tokenizer: Tokenizer) => Promise<T>): Promise<T> {
+  const tokenizer = await loadTokenizer(await artifacts.tokenizer(), { threads: THREADS });
+  try {
+    return await use(tokenizer);
+  } finally {
+    await tokenizer.dispose();
+  }
+}
+
+async function withPrior<T>(
+  { artifacts }: Bench,
+  objective: "causal" | "masked",
+  use: (prior: Prior) => Promise<T>,
+): Promise<T> {
+  const prior = await loadPrior(await artifacts.prior(objective), { threads: THREADS });
+  try {
+    return await use(prior);
+  } finally {
+    await prior.dispose();
+  }
+}
+
+/** uint8 [batch, H, W, 3] of noise. */
+function noise(batch: number): Uint8Array {
+  const rng = Rng.fromSeed(0);
+  return Uint8Array.from({ length: batch * IMAGES.imageSize ** 2 * 3 }, () => rng.integer(256));
+}
+
+function grids(batch: number) {
+  const rng = Rng.fromSeed(0);
+  const [height, width] = gridOf(IMAGES);
+  const tokens = Int32Array.from({ length: batch * height * width }, () => rng.integer(IMAGES.codebookSize));
+  return { tokens, shape: [batch, height, width] as const };
+}
+
+const imageWorks = BATCHES.flatMap((batch): Comparison[] => {
+  const common = { unit: "ms", repeats: { warmUp: 2, timed: batch === 1 ? 15 : 7 }, ceiling: "conv" } as const;
+  const args = { batch, ...tokenizerShape(IMAGES) };
+  return [
+    {
+      ...common,
+      name: `encode-${batch}`,
+      ours: (bench, repeats) =>
+        withTokenizer(bench, (tokenizer) => {
+          const images = noise(batch);
+          return medianSeconds(() => tokenizer.encode(images), repeats);
+        }),
+      peer: { work: "encode", args },
+      flops: batch * tokenizerFlops(IMAGES).encode,
+    },
+    {
+      ...common,
+      name: `decode-${batch}`,
+      ours: (bench, repeats) =>
+        withTokenizer(bench, (tokenizer) => {
+          const grid = grids(batch);
+          return medianSeconds(() => tokenizer.decode(grid), repeats);
+        }),
+      peer: { work: "decode", args },
+      flops: batch * tokenizerFlops(IMAGES).decode,
+    },
+  ];
+});
+
+const sampleWorks = BATCHES.flatMap((batch): Comparison[] => {
+  const causal = transformerConfig("causal", "5m");
+  const masked = transformerConfig("masked", "5m");
+  const sample = (prior: Prior, steps?: number) => (): Promise<unknown> =>
+    prior.sample({ count: batch, batchSize: batch, rng: Rng.fromSeed(0), steps });
+  return [
+    {
+      name: `sample-causal-${batch}`,
+      unit: "s",
+      repeats: { warmUp: 0, timed: batch === 1 ? 2 : 1 },
+      ours: (bench, repeats) => withPrior(bench, "causal", (prior) => medianSeconds(sample(prior), repeats)),
+      peer: { work: "sample_causal", args: { batch, ...transformerShape(causal) } },
+    },
+    {
+      name: `sample-masked-${batch}`,
+      unit: "s",
+      repeats: { warmUp: batch === 1 ? 1 : 0, timed: batch === 1 ? 3 : 1 },
+      ours: (bench, repeats) => withPrior(bench, "masked", (prior) => medianSeconds(sample(prior, MASKED_STEPS), repeats)), // prettier-ignore
+      peer: { work: "sample_masked", args: { batch, steps: MASKED_STEPS, ...transformerShape(masked) } },
+      flops: batch * MASKED_STEPS * transformerFlops(masked).forward,
+      ceiling: "gemm",
+    },
+  ];
+});
+
+const POSITIONS = [10, 500, 1000] as const;
+const AROUND = 5;
+
+/** Milliseconds a token at a few positions of one decoding, each the median of its neighbours: what the growing cache costs. */
+async function positionRows(bench: Bench): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const batch of BATCHES) {
+    const times = await withPrior(bench, "causal", (prior) => timeOfEachToken(prior, batch));
+    for (const position of POSITIONS) {
+      const near = times.slice(position - AROUND, position + AROUND + 1);
+      rows.push({ work: `positions, batch ${batch}, at ${position}`, unit: "ms/token", ours: 1000 * median(near) });
+    }
+  }
+  return rows;
+}
+
+async function timeOfEachToken(prior: Prior, batch: number): Promise<Float64Array> {
+  const times: number[] = [];
+  let last = performance.now();
+  const steps = prior.steps({ count: batch, rng: Rng.fromSeed(0) });
+  while ((await steps.next()).done !== true) {
+    const now = performance.now();
+    times.push((now - last) / 1000);
+    last = now;
+  }
+  return Float64Array.from(times);
+}
+
+const positions: Report = { name: "positions", rows: positionRows };
+
+export const INFERENCE = [...imageWorks, ...sampleWorks, positions];

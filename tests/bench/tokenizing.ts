@@ -1,0 +1,51 @@
+/** A folder of JPEG files to a token set: what `tessera tokenize` does from reading the tokenizer to publishing, without the start of the process. */
+import { rm } from "node:fs/promises";
+import { silentReporter } from "../../shared/train/reporter.ts";
+import { tokenizeImages } from "../../pipelines/tokenize.ts";
+import { loadTokenizer, openFolderSource } from "../../stage1-tokenizer/index.ts";
+import { paperConfig, tokenizerShape } from "./steps.ts";
+import { medianSeconds } from "./timing.ts";
+import { THREADS, type Bench, type Comparison } from "./work.ts";
+
+const BATCH = 16;
+
+async function tokenizeFolder({ artifacts }: Bench): Promise<void> {
+  const directory = artifacts.fresh("tokens");
+  const tokenizer = await loadTokenizer(await artifacts.tokenizer(), { threads: THREADS });
+  try {
+    const source = await openFolderSource(await artifacts.jpegs());
+    await tokenizeImages({
+      tokenizer,
+      records: source.records(),
+      classes: source.classes,
+      from: source.name,
+      directory,
+      batchSize: BATCH,
+      reporter: silentReporter,
+    });
+  } finally {
+    await tokenizer.dispose();
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+export const TOKENIZING: readonly Comparison[] = [
+  {
+    name: "tokenize",
+    unit: "s",
+    repeats: { warmUp: 0, timed: 1 },
+    async ours(bench, repeats) {
+      await Promise.all([bench.artifacts.tokenizer(), bench.artifacts.jpegs()]); // made before the clock runs
+      return medianSeconds(() => tokenizeFolder(bench), repeats);
+    },
+    peer: async ({ artifacts }) => ({
+      work: "tokenize",
+      args: {
+        batch: BATCH,
+        folder: await artifacts.jpegs(),
+        out: artifacts.fresh("peer-tokens"),
+        ...tokenizerShape(paperConfig()),
+      },
+    }),
+  },
+];
