@@ -45,7 +45,8 @@ export function rotaryTables(grid: readonly [height: number, width: number], hea
 }
 
 /**
- * Turns each pair (x_i, x_{i + Dh/2}) by its position's angle.
+ * Turns each pair (x_i, x_{i + Dh/2}) by its position's angle: x ∘ cos + (x·R) ∘ sin, where R turns every pair by a quarter. The product with R is
+ * cheaper than cutting every head in two and joining it again.
  * @param x [N, T, H, Dh] @param angles cosines and sines [T, 1, Dh/2]
  */
 export function rotate(x: tf.Tensor, angles: { readonly cos: tf.Tensor; readonly sin: tf.Tensor }): tf.Tensor {
@@ -62,7 +63,20 @@ export function rotate(x: tf.Tensor, angles: { readonly cos: tf.Tensor; readonly
 }
 
 function turned(x: tf.Tensor, cos: tf.Tensor, sin: tf.Tensor): tf.Tensor {
-  const half = (x.shape[3] ?? 0) / 2;
-  const [a, b] = tf.split(x, [half, half], 3) as [tf.Tensor, tf.Tensor]; // [N, T, H, Dh/2] each
-  return tf.concat([tf.sub(tf.mul(a, cos), tf.mul(b, sin)), tf.add(tf.mul(a, sin), tf.mul(b, cos))], 3);
+  const headDimension = x.shape[3] ?? 0;
+  const twice = (half: tf.Tensor): tf.Tensor => tf.concat([half, half], 2); // [T, 1, Dh]
+  const rows = tf.reshape(x, [-1, headDimension]);
+  const quarter = tf.reshape(tf.matMul(rows, quarterTurn(headDimension)), x.shape);
+  return tf.add(tf.mul(x, twice(cos)), tf.mul(quarter, twice(sin)));
+}
+
+/** R [Dh, Dh]: (a, b) · R = (−b, a) for the halves a and b of a row. */
+function quarterTurn(headDimension: number): tf.Tensor2D {
+  const half = headDimension / 2;
+  const values = new Float32Array(headDimension * headDimension);
+  for (let i = 0; i < half; i++) {
+    values[(i + half) * headDimension + i] = -1;
+    values[i * headDimension + i + half] = 1;
+  }
+  return tf.tensor2d(values, [headDimension, headDimension]);
 }

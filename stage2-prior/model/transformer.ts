@@ -128,14 +128,16 @@ function projections(x: tf.Tensor, block: Tensors, size: TransformerSize, angles
   const headDimension = size.width / size.heads;
   const all = linear(rmsNorm(x, entryOf(block, "attentionNorm.gain")), layer(block, "qkv")); // [N, T, 3M]
   const parts = tf.reshape(all, [count, length, 3 * size.heads, headDimension]);
-  const [queries, keys, values] = tf.split(parts, 3, 2) as [tf.Tensor, tf.Tensor, tf.Tensor]; // [N, T, H, Dh] each
-  const q = tf.mul(rotate(queries, angles), 1 / Math.sqrt(headDimension));
-  return { q, k: rotate(keys, angles), v: values };
+  const heads = size.heads;
+  const [turning, v] = tf.split(parts, [2 * heads, heads], 2) as [tf.Tensor, tf.Tensor];
+  const [q, k] = tf.split(rotate(turning, angles), 2, 2) as [tf.Tensor, tf.Tensor]; // [N, T, H, Dh] each
+  return { q: tf.mul(q, 1 / Math.sqrt(headDimension)), k, v };
 }
 
 function feedForward(x: tf.Tensor, block: Tensors): tf.Tensor {
   const normalised = rmsNorm(x, entryOf(block, "feedForwardNorm.gain"));
-  return linear(swiglu(linear(normalised, layer(block, "up"))), layer(block, "down"));
+  const hidden = swiglu(linear(normalised, layer(block, "gate")), linear(normalised, layer(block, "up"))); // [N, T, F]
+  return linear(hidden, layer(block, "down"));
 }
 
 function readOut(weights: Tensors, x: tf.Tensor): tf.Tensor {

@@ -53,7 +53,8 @@ export function transformerSpecs(size: TransformerSize): WeightSpecs {
     specs[`block${i}.qkv.bias`] = { shape: [3 * width], init: listed(neighbourBiases(size, i)) };
     specs[`block${i}.out.kernel`] = { shape: [width, width], init: residual(width) };
     specs[`block${i}.feedForwardNorm.gain`] = { shape: [width], init: ones };
-    specs[`block${i}.up.kernel`] = { shape: [width, 2 * feedForward], init: scaled };
+    specs[`block${i}.gate.kernel`] = { shape: [width, feedForward], init: scaled };
+    specs[`block${i}.up.kernel`] = { shape: [width, feedForward], init: scaled };
     specs[`block${i}.down.kernel`] = { shape: [feedForward, width], init: residual(feedForward) };
   }
   return specs;

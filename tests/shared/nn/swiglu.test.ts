@@ -7,18 +7,15 @@ beforeAll(async () => {
   await tf.setBackend("cpu");
 });
 
-test.each([{ shape: [3, 8] }, { shape: [2, 3, 8] }])(
+test.each([{ shape: [3, 4] }, { shape: [2, 3, 4] }])(
   "values and gradients at $shape are those of gate·σ(gate)·up",
   ({ shape }) => {
-    const plain = (x: tf.Tensor): tf.Tensor => {
-      const [gate, up] = tf.split(x, 2, -1) as [tf.Tensor, tf.Tensor];
-      return tf.mul(tf.mul(gate, tf.sigmoid(gate)), up);
-    };
-    expectSameFunction(swiglu, plain, [noise(shape)]);
-    expectFiniteDifferences(swiglu, [noise(shape)]);
+    const plain = (gate: tf.Tensor, up: tf.Tensor): tf.Tensor => tf.mul(tf.mul(gate, tf.sigmoid(gate)), up);
+    expectSameFunction(swiglu, plain, [noise(shape), noise(shape, 2)]);
+    expectFiniteDifferences(swiglu, [noise(shape), noise(shape, 2)]);
   },
 );
 
-test("the gate comes first: a closed gate lets nothing through, a wide open one all", () => {
-  expect(numbers(swiglu(tf.tensor([-1000, 0, 1000, 7, 7, 7], [1, 6])))).toEqual([-0, 0, 7000]);
+test("a closed gate lets nothing through, a wide open one all", () => {
+  expect(numbers(swiglu(tf.tensor([-1000, 0, 1000]), tf.tensor([7, 7, 7])))).toEqual([-0, 0, 7000]);
 });
