@@ -209,9 +209,12 @@ async function samplePart(
 ): Promise<Part> {
   const { tokenizer, prior, bitsPerToken } = parts;
   const rng = Rng.fromSeed(seed).fork("generate");
-  const { tiles, secondsPerImage } = await generate({ tokenizer, prior, count: SAMPLES, rng, reporter, signal });
-  await prior.dispose();
-  return { bitsPerToken, secondsPerImage, tiles };
+  try {
+    const { tiles, secondsPerImage } = await generate({ tokenizer, prior, count: SAMPLES, rng, reporter, signal });
+    return { bitsPerToken, secondsPerImage, tiles };
+  } finally {
+    await prior.dispose();
+  }
 }
 
 /** Trains, publishes and samples each learnt prior. */

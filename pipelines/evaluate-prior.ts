@@ -16,7 +16,7 @@ import {
   type Tile,
   type Tokenizer,
 } from "../stage1-tokenizer/index.ts";
-import { COUNTING_OBJECTIVES, drawsInRasterOrder, type DecodingOptions } from "../stage2-prior/index.ts";
+import { checkDecoding, COUNTING_OBJECTIVES, samplerOf, type DecodingOptions } from "../stage2-prior/index.ts";
 import { measureLossless, tokensPerDim, type CodeLength, type LosslessLengths } from "./code-lengths.ts";
 import { toTiles } from "./sheets.ts";
 import { createJudge, type Judge, type ReferenceFeatures, type SampleFigures, type Samples } from "./judge-samples.ts";
@@ -99,9 +99,11 @@ export async function evaluatePriors(options: EvaluatePriorsOptions): Promise<Pr
   const published: JudgedPrior[] = [];
   for (const prior of priors)
     published.push(await publishedPrior(prior, { spec, heldOut: options.heldOut, threads: options.threads }));
-  const missing = COUNTING_OBJECTIVES.filter((name) => !published.some(({ objective }) => objective === name));
+  const missing = COUNTING_OBJECTIVES.filter(
+    (name) => !published.some(({ spec: { objective } }) => objective === name),
+  );
   const counted = { training: training.grid, heldOut: heldOut.grid, tokenizer: spec };
-  checkTaken(options.decoding, published);
+  checkAsked(options.decoding, published);
   const judged = [...countingPriors(baselines ? missing : [], counted), ...published];
 
   const sets = {
@@ -142,23 +144,29 @@ const nothingToJudge = () =>
 /** How tokens are drawn, beside class and guidance: those ask for images that the whole data set is no measure of. */
 export type DrawingOptions = Omit<DecodingOptions, "className" | "guidance">;
 
-/** Not for priors that draw in raster order. */
+/** Not for every prior. */
 const ORDER_OPTIONS = ["sampler", "steps", "choiceTemperature"] as const;
 
 /** What of `asked` a prior can take. */
-function fitting(asked: DrawingOptions, prior: Pick<JudgedPrior, "objective">): DrawingOptions {
-  if (!drawsInRasterOrder(prior)) return asked;
-  return { temperature: asked.temperature, topK: asked.topK, topP: asked.topP };
+function fitting(asked: DrawingOptions, { spec }: Pick<JudgedPrior, "spec">): DrawingOptions {
+  const sampler = samplerOf(spec, asked.sampler);
+  if (sampler === "raster") return { temperature: asked.temperature, topK: asked.topK, topP: asked.topP };
+  return sampler === "maskgit" ? asked : { ...asked, choiceTemperature: undefined };
 }
 
-/** @throws usage for an option that no prior takes: a row that ignores it would be read as if it had it. */
-function checkTaken(asked: DrawingOptions, priors: readonly JudgedPrior[]): void {
-  if (priors.some((prior) => !drawsInRasterOrder(prior))) return;
+/** @throws usage for what does not fit, and for an option that no prior takes: a row that ignores it would be read as if it had it. */
+function checkAsked(asked: DrawingOptions, priors: readonly JudgedPrior[]): void {
   for (const where of ORDER_OPTIONS) {
-    if (asked[where] === undefined) continue;
-    const what = "every prior here decodes one token after the other, in raster order";
-    throw usageError({ what, where, todo: "Leave it out, or name a masked or diffusion prior." });
+    if (asked[where] === undefined || priors.some((prior) => fitting(asked, prior)[where] !== undefined)) continue;
+    throw usageError({
+      what: "no prior here can take it",
+      where,
+      expected: "a masked or diffusion prior, with sampler maskgit for choiceTemperature",
+      got: priors.map(({ name, spec }) => `${name}: ${samplerOf(spec, asked.sampler)}`).join(", ") || "no prior",
+      todo: "Leave it out, or name such a prior.",
+    });
   }
+  for (const prior of priors) checkDecoding(fitting(asked, prior), prior.spec);
 }
 
 interface Sets {

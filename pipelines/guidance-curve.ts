@@ -7,10 +7,11 @@ import { join } from "node:path";
 import { mismatch, usageError } from "../shared/errors.ts";
 import { Rng } from "../shared/rng.ts";
 import type { TokenSet } from "../shared/token-file/index.ts";
-import { checkFingerprint, UNKNOWN, type TokenGrid, type TokenizerSpec } from "../shared/tokens.ts";
+import { checkFingerprint, type TokenGrid } from "../shared/tokens.ts";
 import type { Reporter } from "../shared/train/reporter.ts";
 import { writeSheet, type FeatureExtractor, type Tile, type Tokenizer } from "../stage1-tokenizer/index.ts";
 import {
+  checkDecoding,
   checkSameClasses,
   nearestByFeatures,
   nearestByTokens,
@@ -19,7 +20,15 @@ import {
   type Prior,
   type Vectors,
 } from "../stage2-prior/index.ts";
-import { collectFeatures, decodedImages, loadImages, type LabelledImages } from "./judged-images.ts";
+import {
+  collectFeatures,
+  decodedImages,
+  evenIndices,
+  loadImages,
+  takeImages,
+  type LabelledImages,
+  type TokenImages,
+} from "./judged-images.ts";
 import { checkPair, drawGrids } from "./sampling.ts";
 import { toTiles } from "./sheets.ts";
 
@@ -38,6 +47,8 @@ export interface GuidanceCurveOptions {
   readonly decoding: Omit<DecodingOptions, "className" | "guidance">;
   /** Images at each scale, over all classes alike. */
   readonly count: number;
+  /** Images of each token set, at most, to be near to. */
+  readonly references: number;
   readonly seed: number;
   /** Where the sheet goes. */
   readonly directory: string;
@@ -57,7 +68,7 @@ export interface GuidanceCurve {
   readonly points: readonly GuidancePoint[];
   /** Of images that know nothing of the class they were asked to be. */
   readonly chance: number;
-  /** Of the held-out images; NaN where there are none. */
+  /** Of the held-out images, all classes alike; NaN where there are none. */
   readonly heldOut: number;
   /** A row a scale, one image of each class. */
   readonly sheet: string;
@@ -72,10 +83,11 @@ export async function guidanceCurve(options: GuidanceCurveOptions): Promise<Guid
   checkPair(tokenizer, prior);
   const { classes } = prior.spec;
   if (classes.length === 0) throw unconditional(prior);
-  const training = await loadImages(checkedSet(options.training, prior), tokenizer.spec);
-  const asked = askedClasses(training, classes, options.count);
+  for (const scale of scales) checkDecoding(requestOf(options, classes[0] ?? "", scale), prior.spec);
+  const training = labelled(await loadImages(checkedSet(options.training, prior), tokenizer.spec));
+  const asked = askedClasses(training.labels, classes, options.count);
   const neighbours = await createNeighbours(options, training);
-  const heldOut = await heldOutShare(options, neighbours);
+  const heldOut = await heldOutShare(options, { neighbours, asked });
   const points: GuidancePoint[] = [];
   const rows: Tile[][] = [];
   for (const scale of scales) {
@@ -105,6 +117,15 @@ function checkedSet(set: TokenSet, { spec }: Prior): TokenSet {
   throw mismatch({ what: "the token set has no classes", where: set.directory, expected: spec.classes.join(", ") });
 }
 
+/** Images with a label: the others are of no class that could be asked for. */
+function labelled({ grid, keys, labels }: LabelledImages): Labelled {
+  const own = [...labels.keys()].filter((i) => labels[i] !== NO_LABEL);
+  return { images: takeImages({ grid, keys }, own).grid, labels: labels.filter((label) => label !== NO_LABEL) };
+}
+
+/** In token sets. */
+const NO_LABEL = -1;
+
 /** A class and how many images of it. */
 interface Asked {
   readonly label: number;
@@ -113,7 +134,7 @@ interface Asked {
 }
 
 /** Every class that occurs, as many images of each, the first ones one more. @throws usage for fewer images than classes */
-function askedClasses({ labels }: LabelledImages, classes: readonly string[], count: number): Asked[] {
+function askedClasses(labels: Int32Array, classes: readonly string[], count: number): Asked[] {
   const occurring = [...classes.keys()].filter((label) => labels.includes(label));
   if (count < occurring.length || occurring.length === 0) {
     const [expected, got] = [`at least ${Math.max(1, occurring.length)}, one of each class`, String(count)];
@@ -135,44 +156,88 @@ interface Labelled {
 /** [N]: label of the training image that each image is nearest to. */
 type Neighbours = (images: TokenGrid) => Promise<Int32Array>;
 
-async function createNeighbours(options: GuidanceCurveOptions, training: LabelledImages): Promise<Neighbours> {
-  const labelsAt = (indices: Int32Array): Int32Array => indices.map((index) => training.labels[index] ?? UNKNOWN);
-  const { features, reporter } = options;
-  if (features === undefined) {
-    return (images) => Promise.resolve(labelsAt(nearestByTokens(images, training.grid).indices));
+/** Training images in random order: of several that are as near, the first is found, and token sets are ordered by class. */
+async function createNeighbours(options: GuidanceCurveOptions, training: Labelled): Promise<Neighbours> {
+  const { features: extractor, references, seed, reporter } = options;
+  const order = [...Rng.fromSeed(seed).fork("references").permutation(training.labels.length)].slice(0, references);
+  const { images, labels } = takeLabelled(training, order);
+  const labelsAt = (indices: Int32Array): Int32Array => indices.map((index) => labels[index] ?? NO_LABEL);
+  if (extractor === undefined) {
+    return (samples) => inBatches(options, samples, ({ grid }) => Promise.resolve(labelsAt(nearestByTokens(grid, images).indices))); // prettier-ignore
   }
-  reporter.note(`features of ${training.keys.length} training images`);
-  const references = await featuresOf(options, training.grid, features);
-  return async (images) => labelsAt(nearestByFeatures(await featuresOf(options, images, features), references).indices);
+  reporter.note(`features of ${labels.length} training images`);
+  const near = await featuresOf(options, images, extractor);
+  return (samples) =>
+    inBatches(options, samples, async ({ grid }) =>
+      labelsAt(nearestByFeatures(await featuresOf(options, grid, extractor), near).indices),
+    );
 }
 
-function featuresOf(
+/** Images searched for at a time: between two searches the run may be left. */
+const BATCH = 64;
+
+async function inBatches(
+  { signal }: GuidanceCurveOptions,
+  grid: TokenGrid,
+  find: (batch: TokenImages) => Promise<Int32Array>,
+): Promise<Int32Array> {
+  const all = withKeys(grid);
+  const found = new Int32Array(all.keys.length);
+  for (let start = 0; start < found.length; start += BATCH) {
+    signal.throwIfAborted();
+    const own = Array.from({ length: Math.min(BATCH, found.length - start) }, (_, i) => start + i);
+    found.set(await find(takeImages(all, own)), start);
+  }
+  return found;
+}
+
+const withKeys = (grid: TokenGrid): TokenImages => ({
+  grid,
+  keys: Array.from({ length: grid.shape[0] }, (_, i) => String(i)),
+});
+
+const takeLabelled = ({ images, labels }: Labelled, indices: readonly number[]): Labelled => ({
+  images: takeImages(withKeys(images), indices).grid,
+  labels: Int32Array.from(indices, (index) => labels[index] ?? NO_LABEL),
+});
+
+const featuresOf = (
   { tokenizer, signal }: GuidanceCurveOptions,
   grid: TokenGrid,
   extractor: FeatureExtractor,
-): Promise<Vectors> {
-  const keys = Array.from({ length: grid.shape[0] }, (_, i) => String(i));
-  return collectFeatures(decodedImages(tokenizer, { grid, keys }, signal), extractor);
+): Promise<Vectors> => collectFeatures(decodedImages(tokenizer, withKeys(grid), signal), extractor);
+
+/** Over the classes that are asked for, all alike, as samples are; NaN where one of them has no image. */
+async function heldOutShare(
+  { heldOut, prior, tokenizer, references }: GuidanceCurveOptions,
+  { neighbours, asked }: { neighbours: Neighbours; asked: readonly Asked[] },
+): Promise<number> {
+  if (heldOut === undefined) return NaN;
+  const all = labelled(await loadImages(checkedSet(heldOut, prior), tokenizer.spec));
+  const { images, labels } = takeLabelled(all, evenIndices(all.labels.length, references));
+  const found = await neighbours(images);
+  const shares = sharesByClass(labels, found, prior.spec.classes);
+  return asked.reduce((sum, { name }) => sum + (shares[name] ?? NaN), 0) / asked.length;
 }
 
-/** Images without a label do not count. */
-async function heldOutShare({ heldOut, prior, tokenizer }: GuidanceCurveOptions, neighbours: Neighbours) {
-  if (heldOut === undefined) return NaN;
-  const { grid, labels } = await loadImages(checkedSet(heldOut, prior), tokenizer.spec);
-  return agreement(labels, await neighbours(grid));
-}
+const requestOf = (
+  { decoding, schedule }: GuidanceCurveOptions,
+  className: string,
+  scale: number,
+): DecodingOptions => ({ ...decoding, className, guidance: { scale, schedule } });
 
 /** All images of one scale, class after class. */
 async function drawClasses(
-  { prior, decoding, schedule, seed, reporter, signal }: GuidanceCurveOptions,
+  options: GuidanceCurveOptions,
   { scale, asked }: { scale: number; asked: readonly Asked[] },
 ): Promise<Labelled> {
+  const { prior, seed, reporter, signal } = options;
   const [height, width] = prior.spec.grid;
   const parts: Int32Array[] = [];
   const labels: number[] = [];
   for (const { label, name, count } of asked) {
     const rng = Rng.fromSeed(seed).fork("guidance", name);
-    const request = { ...decoding, count, className: name, guidance: { scale, schedule }, rng, signal };
+    const request = { ...requestOf(options, name, scale), count, rng, signal };
     const { tokens } = await drawGrids(prior, request, { reporter, frames: 0 });
     parts.push(tokens.tokens);
     labels.push(...Array<number>(count).fill(label));
@@ -182,11 +247,9 @@ async function drawClasses(
   return { images: { tokens, shape: [labels.length, height, width] }, labels: Int32Array.from(labels) };
 }
 
-/** Share of labels that are found again; NaN of none. */
-function agreement(labels: Int32Array, found: Int32Array): number {
-  const known = [...labels.keys()].filter((i) => labels[i] !== UNKNOWN);
-  return known.filter((i) => labels[i] === found[i]).length / known.length;
-}
+/** Share of labels that are found again. */
+const agreement = (labels: Int32Array, found: Int32Array): number =>
+  labels.filter((label, i) => label === found[i]).length / labels.length;
 
 function sharesByClass(labels: Int32Array, found: Int32Array, classes: readonly string[]): Record<string, number> {
   const shares = [...new Set(labels)].map((label): [string, number] => {
@@ -203,6 +266,5 @@ async function firstOfEach(tokenizer: Tokenizer, { images, labels }: Labelled): 
     firsts.flatMap((i) => [...images.tokens.subarray(i * height * width, (i + 1) * height * width)]),
   );
   const decoded = await tokenizer.decode({ tokens, shape: [firsts.length, height, width] });
-  const { imageSize }: Pick<TokenizerSpec, "imageSize"> = tokenizer.spec;
-  return toTiles(decoded, imageSize);
+  return toTiles(decoded, tokenizer.spec.imageSize);
 }

@@ -19,13 +19,13 @@ import {
   type DecodingOptions,
   type HeldOutTokens,
   type Measure,
-  type ObjectiveName,
   type Prior,
+  type PriorSpec,
 } from "../stage2-prior/index.ts";
 
 export interface JudgedPrior {
   readonly name: string;
-  readonly objective: ObjectiveName;
+  readonly spec: PriorSpec;
   /** What its bits/token are. */
   readonly measure: Measure;
   /** Numbers in its weights; NaN for what counts, and for artefacts without weights to read. */
@@ -80,7 +80,7 @@ export async function publishedPrior(
   checkSameClasses(own, options.heldOut);
   return {
     name: manifest.name,
-    objective: own.objective,
+    spec: own,
     measure: MEASURES[own.objective],
     parameters: await countParameters(artifact),
     examine: async (request) => {
@@ -148,7 +148,7 @@ export const countingPriors = (objectives: readonly CountingObjective[], sets: B
     const prior = createCountedPrior(countPrior({ objective, ...sets }));
     return {
       name: prior.name,
-      objective,
+      spec: prior.spec,
       measure: MEASURES[objective],
       parameters: NaN,
       examine: (request) => examine(prior, request),

@@ -21,6 +21,7 @@ import {
 } from "./sample/guidance.ts";
 import { haltonSteps } from "./sample/halton.ts";
 import { maskgitSteps } from "./sample/maskgit.ts";
+import { checkSteps } from "./sample/schedule.ts";
 import type { SampleOptions, SampleSteps, TokensToLogits } from "./sample/sampler.ts";
 import type { ObjectiveName, PriorSpec } from "./signature.ts";
 import { nullClassId } from "./vocabulary.ts";
@@ -67,6 +68,10 @@ const DECODING = {
   markov2d: "raster",
 } as const satisfies Record<ObjectiveName, SamplerName | "raster">;
 
+/** The sampler a prior is decoded with, where none or this one is asked for. */
+export const samplerOf = ({ objective }: Pick<PriorSpec, "objective">, asked?: SamplerName): SamplerName | "raster" =>
+  DECODING[objective] === "raster" ? "raster" : (asked ?? DECODING[objective]);
+
 /** Whether a prior draws one token after the other, each knowing the earlier ones alone; any other looks at what is known all around. */
 export const drawsInRasterOrder = ({ objective }: Pick<PriorSpec, "objective">): boolean =>
   DECODING[objective] === "raster";
@@ -77,7 +82,7 @@ const scheduled = ({ steps }: DecodingOptions, spec: PriorSpec, usual: number) =
 });
 
 /** L = h·w */
-const lengthOf = ({ grid }: PriorSpec): number => grid[0] * grid[1];
+const lengthOf = ({ grid }: Pick<PriorSpec, "grid">): number => grid[0] * grid[1];
 
 /** Images decoded side by side. */
 export interface Batch {
@@ -112,20 +117,20 @@ export function createDecoder(
   spec: PriorSpec,
   asked: DecodingOptions,
 ): (batch: Batch) => SampleSteps {
+  checkDecoding(asked, spec);
   const classId = classIdOf(asked.className, spec);
-  checkFits(asked, spec);
-  const { codebookSize, grid, objective } = spec;
+  const { codebookSize, grid } = spec;
   const { temperature, topK, topP } = asked;
   const length = lengthOf(spec);
   return (batch) => {
     const common = { codebookSize, grid, temperature, topK, topP, ...batch };
     const condition = { classId, nullId: nullClassId(spec.classes.length), count: batch.count };
     const shape = { count: batch.count, length };
-    const sampler = DECODING[objective];
+    const sampler = samplerOf(spec, asked.sampler);
     const progress = sampler === "raster" ? positionFraction(shape) : knownFraction(shape);
     const tokensToLogits = conditioned(networks, condition, asked.guidance, progress);
     if (sampler === "raster") return causalSteps({ ...common, tokensToLogits });
-    return SAMPLERS[asked.sampler ?? sampler]({ ...common, tokensToLogits }, asked, spec);
+    return SAMPLERS[sampler]({ ...common, tokensToLogits }, asked, spec);
   };
 }
 
@@ -141,7 +146,10 @@ function conditioned(
   return guidedTogether(networks.create(classIds), { ...guidance, progress });
 }
 
-function checkFits(asked: DecodingOptions, { objective, classes }: PriorSpec): void {
+/** Before anything is decoded. @throws usage for a class that does not exist or an option that does not fit the prior */
+export function checkDecoding(asked: DecodingOptions, spec: Omit<PriorSpec, "fingerprint">): void {
+  classIdOf(asked.className, spec);
+  const { classes, objective } = spec;
   const { guidance, className, sampler, steps, choiceTemperature } = asked;
   if (guidance !== undefined) {
     checkGuidance(guidance);
@@ -152,15 +160,15 @@ function checkFits(asked: DecodingOptions, { objective, classes }: PriorSpec): v
     const [expected, got] = [SAMPLER_NAMES.join(", "), JSON.stringify(sampler)];
     throw usageError({ what: "unknown sampler", where: "sampler", expected, got });
   }
-  const usual = DECODING[objective];
-  if (usual === "raster") {
+  if (samplerOf(spec) === "raster") {
     for (const [where, value] of Object.entries({ sampler, steps, choiceTemperature })) {
       if (value !== undefined)
         throw unfit(where, `a ${objective} prior decodes one token after the other, in raster order`);
     }
     return;
   }
-  const chosen = sampler ?? usual;
+  const chosen = samplerOf(spec, sampler);
+  if (steps !== undefined) checkSteps(steps, lengthOf(spec));
   if (choiceTemperature === undefined || chosen === "maskgit") return;
   throw unfit("choiceTemperature", `the sampler "${chosen}" ranks nothing that noise could be put on`);
 }
@@ -168,7 +176,7 @@ function checkFits(asked: DecodingOptions, { objective, classes }: PriorSpec): v
 const unfit = (where: string, what: string, todo = "Leave it out.") => usageError({ what, where, todo });
 
 /** The null class, which follows the named ones, where no name is given. */
-function classIdOf(name: string | undefined, { classes }: PriorSpec): number {
+function classIdOf(name: string | undefined, { classes }: Pick<PriorSpec, "classes">): number {
   if (name === undefined) return nullClassId(classes.length);
   const id = classes.indexOf(name);
   if (id >= 0) return id;

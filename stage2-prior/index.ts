@@ -14,7 +14,14 @@ export {
   type PublishCountingOptions,
   type TrainCountingOptions,
 } from "./counted.ts";
-export { drawsInRasterOrder, SAMPLER_NAMES, type DecodingOptions, type SamplerName } from "./decoding.ts";
+export {
+  checkDecoding,
+  drawsInRasterOrder,
+  SAMPLER_NAMES,
+  samplerOf,
+  type DecodingOptions,
+  type SamplerName,
+} from "./decoding.ts";
 export type { PublishPriorOptions, TrainedPrior } from "./export.ts";
 export type { HeldOutTokens, MeasureOptions } from "./held-out.ts";
 export { importPrior, type ImportedPrior, type ImportPriorOptions } from "./import.ts";

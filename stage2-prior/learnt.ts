@@ -44,7 +44,12 @@ export async function openLearnt(artifact: Artifact, spec: LearntSpec, options: 
   // Anybody's graph may lie here: read by us first, which refuses references to other files, before the runtime follows any.
   decodeModel(graph, artifact.path(GRAPH_FILE));
   const sessions = await openSessions(graph, objective, options);
-  checkGraph(sessions.growing, spec, artifact.path(GRAPH_FILE));
+  try {
+    checkGraph(sessions.growing, spec, artifact.path(GRAPH_FILE));
+  } catch (error) {
+    await sessions.dispose();
+    throw error;
+  }
   const length = sizeOf(grid);
   const fullPass = createFullPass(sessions, { codebookSize, length });
   return {

@@ -93,7 +93,13 @@ export async function openSessions(
   options: SessionOptions,
 ): Promise<PriorSessions> {
   const growing = await createSession(graph, options);
-  const empty = objective === "causal" ? await createSession(graph, { ...options, optimization: "basic" }) : growing;
+  let empty = growing;
+  try {
+    if (objective === "causal") empty = await createSession(graph, { ...options, optimization: "basic" });
+  } catch (error) {
+    await growing.dispose();
+    throw error;
+  }
   return {
     growing,
     empty,

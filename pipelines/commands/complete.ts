@@ -3,8 +3,7 @@ import { z } from "zod";
 
 import { usageError } from "../../shared/errors.ts";
 import { Rng } from "../../shared/rng.ts";
-import { loadTokenizer, openPicture, readMask, type Picture } from "../../stage1-tokenizer/index.ts";
-import { loadPrior } from "../../stage2-prior/index.ts";
+import { openPicture, readMask, type Picture } from "../../stage1-tokenizer/index.ts";
 import { artifactPath, makeFolder } from "../artifacts.ts";
 import { defineCommand } from "../command.ts";
 import { complete, type Gap } from "../complete.ts";
@@ -14,6 +13,7 @@ import { checkRegion, MarginsSchema, RegionSchema, type Margins } from "../edit/
 import { sessionOptions, threadsOption } from "../engines.ts";
 import { filmOption, imagesOutOption, imagesResult, SHEET_TILES, stemOf, writeImages } from "../made-images.ts";
 import { option, seedOption } from "../options.ts";
+import { withPair } from "../pair.ts";
 import { toRows } from "../sheets.ts";
 
 export const command = defineCommand({
@@ -65,25 +65,23 @@ export const command = defineCommand({
     const way = oneWay(options);
     const picture = await openPicture(options.image);
     const gap = await gapOf(way, picture);
-    const threads = sessionOptions(options);
-    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), threads);
-    const prior = await loadPrior(artifactPath("prior", options.prior), threads);
-    const directory = artifactPath("generated", options.out ?? prior.name);
-    await makeFolder(directory);
-    const { count, film, seed } = options;
-    const rng = Rng.fromSeed(seed).fork("complete");
-    const made = await complete({ tokenizer, prior, decoding, picture, gap, count, film, rng, reporter, signal });
-    const completions = toRows(made.tiles.slice(0, SHEET_TILES));
-    const written = await writeImages({
-      directory,
-      stem: stemOf(options.image, "completed", seed),
-      tiles: made.tiles,
-      rows: [[made.original], [made.masked], ...completions],
-      rowLabels: ["original", "masked", ...completions.map((_, i) => (i === 0 ? "completed" : ""))],
-      film: made.film,
+    return withPair(options, sessionOptions(options), async ({ tokenizer, prior }) => {
+      const directory = artifactPath("generated", options.out ?? prior.name);
+      await makeFolder(directory);
+      const { count, film, seed } = options;
+      const rng = Rng.fromSeed(seed).fork("complete");
+      const made = await complete({ tokenizer, prior, decoding, picture, gap, count, film, rng, reporter, signal });
+      const completions = toRows(made.tiles.slice(0, SHEET_TILES));
+      const written = await writeImages({
+        directory,
+        stem: stemOf(options.image, "completed", seed),
+        tiles: made.tiles,
+        rows: [[made.original], [made.masked], ...completions],
+        rowLabels: ["original", "masked", ...completions.map((_, i) => (i === 0 ? "completed" : ""))],
+        film: made.film,
+      });
+      return imagesResult(written, { count, secondsPerImage: made.secondsPerImage });
     });
-    await Promise.all([tokenizer.dispose(), prior.dispose()]);
-    return imagesResult(written, { count, secondsPerImage: made.secondsPerImage });
   },
 });
 

@@ -2,8 +2,6 @@
 import { z } from "zod";
 
 import { Rng } from "../../shared/rng.ts";
-import { loadTokenizer } from "../../stage1-tokenizer/index.ts";
-import { loadPrior } from "../../stage2-prior/index.ts";
 import { artifactPath, makeFolder } from "../artifacts.ts";
 import { defineCommand } from "../command.ts";
 import { decodingOptions, decodingRequest } from "../decoding-options.ts";
@@ -12,6 +10,7 @@ import { drawFrames } from "../film.ts";
 import { generate } from "../generate.ts";
 import { filmOption, imagesOutOption, imagesResult, SHEET_TILES, writeImages } from "../made-images.ts";
 import { option, seedOption } from "../options.ts";
+import { withPair } from "../pair.ts";
 import { toRows } from "../sheets.ts";
 
 export const command = defineCommand({
@@ -40,22 +39,20 @@ export const command = defineCommand({
   }),
   async run(options, { reporter, signal }) {
     const decoding = decodingRequest(options);
-    const threads = sessionOptions(options);
-    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), threads);
-    const prior = await loadPrior(artifactPath("prior", options.prior), threads);
-    const directory = artifactPath("generated", options.out ?? prior.name);
-    await makeFolder(directory);
-    const { count, film, seed } = options;
-    const rng = Rng.fromSeed(seed).fork("generate");
-    const made = await generate({ tokenizer, prior, count, ...decoding, film, rng, reporter, signal });
-    const written = await writeImages({
-      directory,
-      stem: `seed${seed}`,
-      tiles: made.tiles,
-      rows: toRows(made.tiles.slice(0, SHEET_TILES)),
-      film: await drawFrames(tokenizer, made.frames),
+    return withPair(options, sessionOptions(options), async ({ tokenizer, prior }) => {
+      const directory = artifactPath("generated", options.out ?? prior.name);
+      await makeFolder(directory);
+      const { count, film, seed } = options;
+      const rng = Rng.fromSeed(seed).fork("generate");
+      const made = await generate({ tokenizer, prior, count, ...decoding, film, rng, reporter, signal });
+      const written = await writeImages({
+        directory,
+        stem: `seed${seed}`,
+        tiles: made.tiles,
+        rows: toRows(made.tiles.slice(0, SHEET_TILES)),
+        film: await drawFrames(tokenizer, made.frames),
+      });
+      return imagesResult(written, { count, secondsPerImage: made.secondsPerImage });
     });
-    await Promise.all([tokenizer.dispose(), prior.dispose()]);
-    return imagesResult(written, { count, secondsPerImage: made.secondsPerImage });
   },
 });

@@ -3,8 +3,7 @@ import { z } from "zod";
 
 import { usageError } from "../../shared/errors.ts";
 import { openTokens } from "../../shared/token-file/index.ts";
-import { loadTokenizer, type FeatureExtractor } from "../../stage1-tokenizer/index.ts";
-import { loadPrior } from "../../stage2-prior/index.ts";
+import type { FeatureExtractor } from "../../stage1-tokenizer/index.ts";
 import { artifactPath, makeFolder } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
 import { drawOptions, drawRequest, guidanceScheduleOption } from "../decoding-options.ts";
@@ -12,6 +11,7 @@ import { sessionOptions, threadsOption } from "../engines.ts";
 import { featuresOption, openFeatures } from "../features.ts";
 import { guidanceCurve, type GuidanceCurve } from "../guidance-curve.ts";
 import { option, seedOption } from "../options.ts";
+import { withPair } from "../pair.ts";
 
 export const command = defineCommand({
   meta: {
@@ -37,6 +37,9 @@ export const command = defineCommand({
       describe: "Images at each scale, over all classes alike",
       alias: "n",
     }),
+    references: option(z.int().min(1).default(4096), {
+      describe: "Images of each token set, at most, to be near to; spread evenly",
+    }),
     ...drawOptions,
     ...guidanceScheduleOption,
     ...featuresOption,
@@ -49,26 +52,24 @@ export const command = defineCommand({
   }),
   async run(options, { reporter, signal }) {
     const scales = scalesIn(options.scales);
-    const threads = sessionOptions(options);
-    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), threads);
-    const prior = await loadPrior(artifactPath("prior", options.prior), threads);
-    let features: FeatureExtractor | undefined;
-    try {
-      features = await openFeatures(tokenizer, options);
+    return withPair(options, sessionOptions(options), async ({ tokenizer, prior }) => {
       const directory = artifactPath("evaluation", options.out ?? prior.name);
       await makeFolder(directory);
-      const { count, seed, heldOut } = options;
-      const curve = await guidanceCurve({
-        ...{ tokenizer, prior, features, scales, count, seed, directory, reporter, signal },
-        training: await openTokens(artifactPath("tokens", options.tokens)),
-        heldOut: heldOut === undefined ? undefined : await openTokens(artifactPath("tokens", heldOut)),
-        schedule: options.guidanceSchedule ?? "constant",
-        decoding: drawRequest(options),
-      });
-      return { json: { ...curve, nearestBy: features?.name ?? "tokens" }, text: toText(curve, features) };
-    } finally {
-      await Promise.all([tokenizer.dispose(), prior.dispose(), features?.dispose()]);
-    }
+      const features = await openFeatures(tokenizer, options);
+      try {
+        const { count, references, seed, heldOut } = options;
+        const curve = await guidanceCurve({
+          ...{ tokenizer, prior, features, scales, count, references, seed, directory, reporter, signal },
+          training: await openTokens(artifactPath("tokens", options.tokens)),
+          heldOut: heldOut === undefined ? undefined : await openTokens(artifactPath("tokens", heldOut)),
+          schedule: options.guidanceSchedule ?? "constant",
+          decoding: drawRequest(options),
+        });
+        return { json: { ...curve, nearestBy: features?.name ?? "tokens" }, text: toText(curve, features) };
+      } finally {
+        await features?.dispose();
+      }
+    });
   },
 });
 
@@ -94,7 +95,7 @@ function toText({ points, chance, heldOut, sheet }: GuidanceCurve, features: Fea
       ]),
     ]),
     "",
-    `The nearest training image is the nearest by ${features?.name ?? "tokens"}. By chance it would have the class in ${percent(chance)}${Number.isNaN(heldOut) ? "" : `; of real held-out images it has it in ${percent(heldOut)}`}.`,
+    `The nearest training image is the nearest by ${features?.name ?? "tokens"}. By chance it would have the class in ${percent(chance)}${Number.isNaN(heldOut) ? "" : `; of real held-out images, all classes alike, it has it in ${percent(heldOut)}`}.`,
     "",
     formatTable([["sheet", sheet]]),
   ].join("\n");

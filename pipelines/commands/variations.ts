@@ -2,8 +2,7 @@
 import { z } from "zod";
 
 import { Rng } from "../../shared/rng.ts";
-import { loadTokenizer, openPicture } from "../../stage1-tokenizer/index.ts";
-import { loadPrior } from "../../stage2-prior/index.ts";
+import { openPicture } from "../../stage1-tokenizer/index.ts";
 import { artifactPath, makeFolder } from "../artifacts.ts";
 import { defineCommand } from "../command.ts";
 import { decodingOptions, decodingRequest } from "../decoding-options.ts";
@@ -11,6 +10,7 @@ import { sessionOptions, threadsOption } from "../engines.ts";
 import { drawFrames } from "../film.ts";
 import { filmOption, imagesOutOption, imagesResult, SHEET_TILES, stemOf, writeImages } from "../made-images.ts";
 import { option, seedOption } from "../options.ts";
+import { withPair } from "../pair.ts";
 import { toRows } from "../sheets.ts";
 import { variations } from "../variations.ts";
 
@@ -42,25 +42,23 @@ export const command = defineCommand({
   async run(options, { reporter, signal }) {
     const decoding = decodingRequest(options);
     const picture = await openPicture(options.image);
-    const threads = sessionOptions(options);
-    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), threads);
-    const prior = await loadPrior(artifactPath("prior", options.prior), threads);
-    const directory = artifactPath("generated", options.out ?? prior.name);
-    await makeFolder(directory);
-    const { count, strength, film, seed } = options;
-    const rng = Rng.fromSeed(seed).fork("variations");
-    const how = { tokenizer, prior, decoding, count, strength, film, rng, reporter, signal };
-    const made = await variations({ picture, ...how });
-    const rows = toRows(made.tiles.slice(0, SHEET_TILES));
-    const written = await writeImages({
-      directory,
-      stem: stemOf(options.image, "varied", seed),
-      tiles: made.tiles,
-      rows: [[made.original], [made.reconstruction], ...rows],
-      rowLabels: ["original", "reconstruction", ...rows.map((_, i) => (i === 0 ? "variations" : ""))],
-      film: await drawFrames(tokenizer, made.frames),
+    return withPair(options, sessionOptions(options), async ({ tokenizer, prior }) => {
+      const directory = artifactPath("generated", options.out ?? prior.name);
+      await makeFolder(directory);
+      const { count, strength, film, seed } = options;
+      const rng = Rng.fromSeed(seed).fork("variations");
+      const how = { tokenizer, prior, decoding, count, strength, film, rng, reporter, signal };
+      const made = await variations({ picture, ...how });
+      const rows = toRows(made.tiles.slice(0, SHEET_TILES));
+      const written = await writeImages({
+        directory,
+        stem: stemOf(options.image, "varied", seed),
+        tiles: made.tiles,
+        rows: [[made.original], [made.reconstruction], ...rows],
+        rowLabels: ["original", "reconstruction", ...rows.map((_, i) => (i === 0 ? "variations" : ""))],
+        film: await drawFrames(tokenizer, made.frames),
+      });
+      return imagesResult(written, { count, secondsPerImage: made.secondsPerImage });
     });
-    await Promise.all([tokenizer.dispose(), prior.dispose()]);
-    return imagesResult(written, { count, secondsPerImage: made.secondsPerImage });
   },
 });

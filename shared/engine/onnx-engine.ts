@@ -26,13 +26,13 @@ import { trace } from "./trace/trace.ts";
 /** Inputs and outputs share one name space in ONNX, and a state entry is both. */
 const OUTPUT = "next";
 
-/** Traces `fn` and compiles the graph. Shapes are baked in: the runtime plans memory ahead for them. */
+/** Traces `fn` and compiles the graph, its shapes baked in. What a training step keeps for its backward pass is too much to be planned in one block. */
 async function compileGraph(fn: PureFunction, inputs: Signature, options: SessionOptions): Promise<OnnxSession> {
   const model = toOnnx(
     trace((tensors) => prefix(fn(tensors), OUTPUT), { inputs }),
     { name: "tessera" },
   );
-  return createSession(encodeModel(model), options);
+  return createSession(encodeModel(model), { ...options, memoryPlan: false });
 }
 
 function toFeeds(arrays: Arrays, signature: Signature): Record<string, TensorValue> {

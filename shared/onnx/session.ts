@@ -29,6 +29,11 @@ export interface SessionOptions {
   readonly provider?: Provider;
   /** Graph rewriting by the runtime; default "all". */
   readonly optimization?: "disabled" | "basic" | "extended" | "all";
+  /**
+   * Whether the runtime lays out a run's temporaries ahead, in one block (default). Without, memory is used again as it falls free: half the peak of
+   * a training graph, and no slower.
+   */
+  readonly memoryPlan?: boolean;
   /** Path prefix of a profile, written by `endProfiling`. */
   readonly profilePrefix?: string;
 }
@@ -67,6 +72,7 @@ export async function createSession(model: Uint8Array, options: SessionOptions =
       executionProviders: provider === "cpu" ? ["cpu"] : [provider, "cpu"],
       graphOptimizationLevel: options.optimization ?? "all",
       logSeverityLevel: LOG_SEVERITY,
+      enableMemPattern: options.memoryPlan ?? true,
       ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads }),
       ...(options.profilePrefix === undefined
         ? {}

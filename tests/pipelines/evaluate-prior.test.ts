@@ -159,7 +159,14 @@ describe("the table", () => {
     expect(raster?.["tokenDivergence"]).not.toBe(named(plain.rows, names[0] ?? "")["tokenDivergence"]);
     const refused = await evaluate(...sets(), "--priors", causal, "--sampler", "halton", "--out", temporary("out"));
     expect(refused).toMatchObject({ code: 2 });
-    expect(refused.stderr).toContain("raster order");
+    expect(refused.stderr).toContain("raster");
+    const diffusion = await publishTiny({ objective: "diffusion" }, await fingerprintOf(training));
+    const noisy = await rowsOf("--priors", `${masked},${diffusion}`, "--choice-temperature", 0, "--no-baselines");
+    expect(noisy.rows).toHaveLength(3);
+    const alone = ["--priors", diffusion, "--choice-temperature", 0, "--out", temporary("out")];
+    expect(await evaluate(...sets(), ...alone)).toMatchObject({ code: 2 });
+    const tooMany = await evaluate(...sets(), "--priors", masked, "--steps", L + 1, "--out", temporary("out"));
+    expect(tooMany).toMatchObject({ code: 2, stdout: "" });
   });
 
   test("without baselines holds none; people read heads, measures and what the features were", async () => {

@@ -1,8 +1,8 @@
 /** `tessera guidance-curve`: shares by arithmetic, with priors that repeat training images; the command over a tiny network; what it refuses. */
 import { existsSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
-import { guidanceCurve, type GuidanceCurve } from "../../pipelines/guidance-curve.ts";
-import { openTokens } from "../../shared/token-file/index.ts";
+import { guidanceCurve } from "../../pipelines/guidance-curve.ts";
+import { createTokenWriter, openTokens, type TokenSet } from "../../shared/token-file/index.ts";
 import type { TokenGrid } from "../../shared/tokens.ts";
 import { silentReporter } from "../../shared/train/reporter.ts";
 import { loadTokenizer } from "../../stage1-tokenizer/index.ts";
@@ -37,29 +37,47 @@ beforeAll(async () => {
   conditional = await publishTiny(CLASSES, "conditional");
 });
 
-describe("a prior that repeats training images", () => {
-  /** Of the class asked for above scale 1, else of the other one; by tokens, an image is nearest to itself. */
-  async function curve(scales: readonly number[], count: number): Promise<GuidanceCurve & { asked: SampleRequest[] }> {
-    const set = await openTokens(training);
-    const { grid, labels } = await set.load();
-    const distinct = [...labels.keys()].filter((i) => isAlone(grid, i));
+/** Tokens of one image, code after code; label −1 for none. */
+type Row = readonly [label: number, codes: (position: number) => number];
+
+async function writeSet(name: string, rows: readonly Row[]): Promise<TokenSet> {
+  const directory = temporary(name);
+  const { header } = await openTokens(training);
+  const writer = await createTokenWriter({ directory, header });
+  for (const [i, [label, codes]] of rows.entries()) {
+    const tokens = Int32Array.from({ length: L }, (_, position) => codes(position));
+    await writer.append({ key: `${name} ${i}`, tokens, ...(label >= 0 && { label }) });
+  }
+  await writer.finish();
+  return openTokens(directory);
+}
+
+const flat = (code: number) => (): number => code;
+const split = (code: number, other: number) => (position: number) => (position < L / 4 ? other : code);
+
+describe("a prior that repeats training images, near to itself by tokens", () => {
+  /** Of the class asked for above scale 1, else of the other one. */
+  async function curve(options: { scales: readonly number[]; count: number; heldOut?: readonly Row[] }) {
+    const rows: Row[] = [[0, flat(0)], [0, flat(1)], [0, flat(2)], [1, flat(3)], [1, flat(4)], [-1, flat(5)]]; // prettier-ignore
+    const set = await writeSet("training set", rows);
     const asked: SampleRequest[] = [];
     const sample = (request: SampleRequest): Promise<TokenGrid> => {
       asked.push(request);
       const label = CLASSES.indexOf(request.className ?? "");
       const wanted = (request.guidance?.scale ?? NaN) > 1 ? label : 1 - label;
-      const own = distinct.filter((i) => labels[i] === wanted);
-      const tokens = Array.from({ length: request.count }, (_, i) => [...rowOf(grid, own[i % own.length] ?? 0)]);
-      return Promise.resolve({ tokens: Int32Array.from(tokens.flat()), shape: [request.count, 4, 4] });
+      const tokens = Int32Array.from({ length: request.count * L }, () => (wanted === 0 ? 1 : 4));
+      return Promise.resolve({ tokens, shape: [request.count, 4, 4] });
     };
     const spec = {
       ...{ objective: "masked", codebookSize: K, grid: [4, 4], classes: CLASSES, maskSchedule: "cosine" },
       fingerprint: set.header.fingerprint,
     } as const;
     const prior = { directory: "somewhere", name: "parrot", spec, sample } as unknown as Prior;
+    const { scales, count, heldOut } = options;
     const result = await guidanceCurve({
-      ...{ prior, training: set, heldOut: set, scales, count, seed: 0, schedule: "linear" },
+      ...{ prior, training: set, scales, count, references: 100, seed: 0, schedule: "linear" },
       ...{ directory: temporary("parrot"), decoding: { topK: 3 } },
+      heldOut: heldOut && (await writeSet("held-out set", heldOut)),
       tokenizer: await loadTokenizer(tokenizer, { threads: 1 }),
       ...{ reporter: silentReporter, signal: new AbortController().signal },
     });
@@ -67,13 +85,13 @@ describe("a prior that repeats training images", () => {
   }
 
   test("has a share of 0 at 1 and below, of 1 above, as it was made to", async () => {
-    const { points, chance, sheet, asked } = await curve([0, 1, 2], 7);
+    const { points, chance, heldOut, sheet, asked } = await curve({ scales: [0, 1, 2], count: 7 });
     expect(points).toEqual([
       { scale: 0, share: 0, shares: { east: 0, west: 0 } },
       { scale: 1, share: 0, shares: { east: 0, west: 0 } },
       { scale: 2, share: 1, shares: { east: 1, west: 1 } },
     ]);
-    expect(chance).toBe(0.5);
+    expect([chance, heldOut]).toEqual([0.5, NaN]);
     expect(existsSync(sheet)).toBe(true);
     expect(asked.map(({ count, className }) => [count, className])).toEqual([0, 1, 2].flatMap(() => [[4, "east"], [3, "west"]])); // prettier-ignore
     for (const request of asked) {
@@ -83,18 +101,22 @@ describe("a prior that repeats training images", () => {
     }
   });
 
-  test("real images get the share of those that are alone or among their own", async () => {
-    const { heldOut } = await curve([2], 2);
-    const { grid, labels } = await (await openTokens(training)).load();
-    const first = [...labels.keys()].map((i) => [...labels.keys()].find((j) => same(grid, i, j)) ?? i);
-    expect(heldOut).toBeCloseTo(first.filter((j, i) => labels[i] === labels[j]).length / labels.length, 12);
+  test("real images count by class, all alike, and those without a class neither ask nor answer", async () => {
+    const heldOut: Row[] = [
+      ...[0, 1, 2].map((code): Row => [0, split(code, 3)]),
+      [0, split(3, 0)], // looks like the other class
+      [1, split(4, 0)],
+      [-1, flat(0)],
+    ];
+    expect((await curve({ scales: [2], count: 2, heldOut })).heldOut).toBeCloseTo((3 / 4 + 1) / 2, 12);
+    const unlabelled: Row[] = [[0, split(5, 0)], [1, flat(3)]]; // prettier-ignore
+    expect((await curve({ scales: [2], count: 2, heldOut: unlabelled })).heldOut).toBe(1);
+  });
+
+  test("refuses what does not fit the prior before anything is drawn", async () => {
+    await expect(curve({ scales: [2], count: 1 })).rejects.toMatchObject({ exitCode: 2 });
   });
 });
-
-const rowOf = ({ tokens }: TokenGrid, i: number): Int32Array => tokens.subarray(i * L, (i + 1) * L);
-const same = (grid: TokenGrid, i: number, j: number): boolean => rowOf(grid, i).join() === rowOf(grid, j).join();
-const isAlone = (grid: TokenGrid, i: number): boolean =>
-  Array.from({ length: grid.shape[0] }, (_, j) => j).every((j) => j === i || !same(grid, i, j));
 
 const curveOf = (prior: string, ...words: readonly (string | number)[]): Promise<Outcome> =>
   tessera("guidance-curve", "--tokenizer", tokenizer, "--prior", prior, "--tokens", training, "--threads", 1, "--count", 6, "--out", temporary("out"), ...words); // prettier-ignore
@@ -120,5 +142,6 @@ describe("the command", () => {
     expect(await curveOf(conditional, "--scales", "1,two")).toMatchObject({ code: 2 });
     expect(await curveOf(conditional, "--scales", "-1")).toMatchObject({ code: 2 });
     expect(await curveOf(conditional, "--count", 1)).toMatchObject({ code: 2 });
+    expect(await curveOf(conditional, "--steps", 17)).toMatchObject({ code: 2 });
   });
 });

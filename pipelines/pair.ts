@@ -1,0 +1,34 @@
+/** A tokenizer and one of its priors, open for as long as a command works with them. */
+import { loadTokenizer, type Tokenizer } from "../stage1-tokenizer/index.ts";
+import { loadPrior, type Prior } from "../stage2-prior/index.ts";
+import { artifactPath } from "./artifacts.ts";
+import { checkPair } from "./sampling.ts";
+
+export interface Pair {
+  readonly tokenizer: Tokenizer;
+  readonly prior: Prior;
+}
+
+/**
+ * Both are disposed of, whatever happens.
+ * @param names names or paths
+ * @throws as `loadTokenizer` and `loadPrior`; mismatch if the prior learnt the tokens of another tokenizer
+ */
+export async function withPair<Result>(
+  names: { readonly tokenizer: string; readonly prior: string },
+  threads: { readonly threads?: number },
+  use: (pair: Pair) => Promise<Result>,
+): Promise<Result> {
+  const tokenizer = await loadTokenizer(artifactPath("tokenizer", names.tokenizer), threads);
+  try {
+    const prior = await loadPrior(artifactPath("prior", names.prior), threads);
+    try {
+      checkPair(tokenizer, prior);
+      return await use({ tokenizer, prior });
+    } finally {
+      await prior.dispose();
+    }
+  } finally {
+    await tokenizer.dispose();
+  }
+}
