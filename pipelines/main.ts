@@ -34,7 +34,7 @@ export const COMMANDS: readonly CommandListing[] = [
   },
   {
     name: "train-prior",
-    summary: "Train a causal or masked Transformer on token files.",
+    summary: "Train a prior on token files, or count one.",
     load: () => import("./commands/train-prior.ts"),
   },
   {

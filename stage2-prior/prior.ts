@@ -46,7 +46,7 @@ export interface Prior {
    */
   steps(request: StepsRequest): SampleSteps;
   /**
-   * Bits a token of these images; `MEASURES[spec.objective]` says what kind of figure. The same draws as when training measures, whatever the batch.
+   * Bits a token of these images; `MEASURES[spec.objective]` says what kind of figure. Drawn as when training measures, whatever the batch.
    * @throws bad-input if there is no image or a token or label is none of the prior's; mismatch for another grid; numerical if a logit is not finite
    */
   bitsPerToken(data: HeldOutTokens, options?: MeasureOptions): Promise<number>;

@@ -57,7 +57,7 @@ export interface TokenSplit {
 const HELD_OUT_SHARE = 0.05;
 
 /**
- * Both sets in memory; the last 5 % of the training set are held out, at least one image, where there is no other set.
+ * Both sets in memory; the last 5 % of the training set are held out, at least one image, where there is no other set. A single image is both.
  * @throws mismatch if the held-out tokens are of another making; bad-input if a set is empty, cut off or damaged
  */
 export async function loadSplit(sets: { training: TokenSet; heldOut?: TokenSet | undefined }): Promise<TokenSplit> {

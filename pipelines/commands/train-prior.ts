@@ -102,7 +102,7 @@ interface Target {
   readonly heldOut: TokenSet | undefined;
 }
 
-/** @throws usage naming every option that was given and is not of the objective */
+/** Options with a default (engine, seed, …) cannot be told from given ones, and say nothing to what is counted. @throws usage naming every other that was given and is not of the objective */
 function checkFits(options: Options): void {
   const { objective, heads, conditional, resume } = options;
   if (objective === "pixelcnn" && heads !== undefined) {

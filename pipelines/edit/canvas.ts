@@ -107,7 +107,7 @@ async function completeWindow(
   const request = { ...decoding, count, rng, known, ...(signal !== undefined && { signal }) };
   const { tokens, frames } = await drawGrids(prior, request, { reporter, frames: framesEach });
   const film: Tile[][] = [];
-  const waiting = framesEach === 0 ? [] : canvases.map((canvas) => shade(canvas, window.remaining));
+  const waiting = canvases.slice(0, frames[0]?.shape[0] ?? 0).map((canvas) => shade(canvas, window.remaining));
   for (const frame of frames) film.push(blendInto(waiting, await decodeOpen(tokenizer, frame), window, reach));
   const decoded = toTiles(await tokenizer.decode(tokens), imageSize);
   return { tiles: blendInto(canvases, decoded, window, reach), known, tokens, film };
