@@ -48,7 +48,7 @@ describe("transformerFlops", () => {
     let seen = 0;
     for (let query = 0; query < 24; query++) for (let key = 0; key <= query; key++) seen++;
     const attention = (pairs: number): number => 3 * pairs * 2 * (2 * 32); // layers × pairs × (score, value) of M channels
-    expect(kernels.length).toBe(1 + 3 * 4);
+    expect(kernels.length).toBe(1 + 3 * 5);
     expect(transformerFlops({ ...size, objective: "causal" }).forward).toBe(linear + attention(seen));
     expect(transformerFlops({ ...size, objective: "masked" }).forward).toBe(linear + attention(24 * 24));
   });
