@@ -259,12 +259,7 @@ function sharesByClass(labels: Int32Array, found: Int32Array, classes: readonly 
   return Object.fromEntries(shares);
 }
 
-async function firstOfEach(tokenizer: Tokenizer, { images, labels }: Labelled): Promise<Tile[]> {
-  const [, height, width] = images.shape;
-  const firsts = [...new Set(labels)].map((label) => labels.indexOf(label));
-  const tokens = Int32Array.from(
-    firsts.flatMap((i) => [...images.tokens.subarray(i * height * width, (i + 1) * height * width)]),
-  );
-  const decoded = await tokenizer.decode({ tokens, shape: [firsts.length, height, width] });
-  return toTiles(decoded, tokenizer.spec.imageSize);
+async function firstOfEach(tokenizer: Tokenizer, drawn: Labelled): Promise<Tile[]> {
+  const firsts = [...new Set(drawn.labels)].map((label) => drawn.labels.indexOf(label));
+  return toTiles(await tokenizer.decode(takeLabelled(drawn, firsts).images), tokenizer.spec.imageSize);
 }

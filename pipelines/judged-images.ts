@@ -1,7 +1,7 @@
 /** The images behind token sets: decoded from their tokens, or the originals where a source is given; and their features. */
 import { badInput, mismatch } from "../shared/errors.ts";
 import type { TokenSet } from "../shared/token-file/index.ts";
-import { checkFingerprint, type TokenGrid, type TokenizerSpec } from "../shared/tokens.ts";
+import { checkTokensOf, type TokenGrid, type TokenizerSpec } from "../shared/tokens.ts";
 import type { Reporter } from "../shared/train/reporter.ts";
 import {
   describeImageFailure,
@@ -34,13 +34,7 @@ export interface LabelledImages extends TokenImages {
 /** @throws mismatch if the tokens are not the tokenizer's; bad-input if there are none. */
 export async function loadImages(set: TokenSet, spec: TokenizerSpec): Promise<LabelledImages> {
   const { header, directory } = set;
-  checkFingerprint(spec.fingerprint, header.fingerprint, directory);
-  const describe = ({ grid, codebookSize }: Pick<TokenizerSpec, "grid" | "codebookSize">): string =>
-    `grid ${grid.join("×")}, K = ${codebookSize}`;
-  if (describe(spec) !== describe(header)) {
-    const [expected, got] = [describe(spec), describe(header)];
-    throw mismatch({ what: "holds no tokens of this tokenizer", where: directory, expected, got });
-  }
+  checkTokensOf(spec, header, directory);
   const images = await set.load();
   if (images.keys.length > 0) return images;
   throw badInput({ what: "the token set holds no image", where: directory, todo: "Tokenize images first." });

@@ -1,10 +1,9 @@
 /** What `evaluate-prior` compares: published priors and counting baselines behind one interface. */
 import { openArtifact, type Artifact } from "../shared/artifact.ts";
-import { mismatch } from "../shared/errors.ts";
 import { sizeOf } from "../shared/records.ts";
 import type { Rng } from "../shared/rng.ts";
 import type { TokenSet } from "../shared/token-file/index.ts";
-import { checkFingerprint, type TokenGrid, type TokenizerSpec } from "../shared/tokens.ts";
+import { checkTokensOf, type TokenGrid, type TokenizerSpec } from "../shared/tokens.ts";
 import type { Reporter } from "../shared/train/reporter.ts";
 import { decodeSafetensors } from "../shared/train/safetensors.ts";
 import {
@@ -70,13 +69,7 @@ export async function publishedPrior(
   const artifact = await openArtifact(directory, { kind: "prior" });
   const { manifest } = artifact;
   const own = parsePriorManifest(manifest, directory);
-  checkFingerprint(spec.fingerprint, own.fingerprint, `prior ${directory}`);
-  const describe = ({ grid, codebookSize }: Pick<TokenizerSpec, "grid" | "codebookSize">): string =>
-    `grid ${grid.join("×")}, K = ${codebookSize}`;
-  if (describe(spec) !== describe(own)) {
-    const [expected, got] = [describe(spec), describe(own)];
-    throw mismatch({ what: "makes no tokens of this tokenizer", where: `prior ${directory}`, expected, got });
-  }
+  checkTokensOf(spec, own, `prior ${directory}`);
   checkSameClasses(own, options.heldOut);
   return {
     name: manifest.name,
@@ -142,15 +135,19 @@ export interface BaselineSets {
   readonly tokenizer: TokenizerSpec;
 }
 
-/** Counting priors of the training tokens, which are not empty. Nothing is published. */
+/** Counting priors of the training tokens, measured on the held-out ones, both not empty. Nothing is published. */
 export const countingPriors = (objectives: readonly CountingObjective[], sets: BaselineSets): JudgedPrior[] =>
   objectives.map((objective) => {
-    const prior = createCountedPrior(countPrior({ objective, ...sets }));
+    const counted = countPrior({ objective, ...sets });
+    const prior = createCountedPrior(counted);
     return {
       name: prior.name,
       spec: prior.spec,
       measure: MEASURES[objective],
       parameters: NaN,
-      examine: (request) => examine(prior, request),
+      examine: async (request) => ({
+        bitsPerToken: counted.bitsPerToken,
+        ...(await sampleTimed(prior, request)),
+      }),
     };
   });

@@ -1,8 +1,16 @@
 /** A tokenizer and one of its priors, open for as long as a command works with them. */
+import { z } from "zod";
+
 import { loadTokenizer, type Tokenizer } from "../stage1-tokenizer/index.ts";
 import { loadPrior, type Prior } from "../stage2-prior/index.ts";
 import { artifactPath } from "./artifacts.ts";
+import { option } from "./options.ts";
 import { checkPair } from "./sampling.ts";
+
+export const pairOptions = {
+  tokenizer: option(z.string().min(1), { describe: "Name or path of the tokenizer", alias: "t" }),
+  prior: option(z.string().min(1), { describe: "Name or path of the prior", alias: "p" }),
+};
 
 export interface Pair {
   readonly tokenizer: Tokenizer;

@@ -68,3 +68,21 @@ export function checkFingerprint(expected: string, got: string, where: string): 
     todo: "Use the tokenizer it was made with, or tokenize and train again.",
   });
 }
+
+/** Refuses what says it is of this tokenizer and has another grid or K. @throws mismatch, as `checkFingerprint` */
+export function checkTokensOf(
+  tokenizer: Omit<TokenizerSpec, "imageSize">,
+  got: Omit<TokenizerSpec, "imageSize">,
+  where: string,
+): void {
+  checkFingerprint(tokenizer.fingerprint, got.fingerprint, where);
+  const describe = ({ grid, codebookSize }: Omit<TokenizerSpec, "imageSize">): string =>
+    `grid ${grid.join("×")}, K = ${codebookSize}`;
+  if (describe(tokenizer) === describe(got)) return;
+  throw mismatch({
+    what: "does not fit the tokens of this tokenizer",
+    where,
+    expected: describe(tokenizer),
+    got: describe(got),
+  });
+}

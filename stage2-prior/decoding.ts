@@ -73,8 +73,7 @@ export const samplerOf = ({ objective }: Pick<PriorSpec, "objective">, asked?: S
   DECODING[objective] === "raster" ? "raster" : (asked ?? DECODING[objective]);
 
 /** Whether a prior draws one token after the other, each knowing the earlier ones alone; any other looks at what is known all around. */
-export const drawsInRasterOrder = ({ objective }: Pick<PriorSpec, "objective">): boolean =>
-  DECODING[objective] === "raster";
+export const drawsInRasterOrder = (spec: Pick<PriorSpec, "objective">): boolean => samplerOf(spec) === "raster";
 
 const scheduled = ({ steps }: DecodingOptions, spec: PriorSpec, usual: number) => ({
   steps: steps ?? Math.min(usual, lengthOf(spec)),
@@ -160,7 +159,7 @@ export function checkDecoding(asked: DecodingOptions, spec: Omit<PriorSpec, "fin
     const [expected, got] = [SAMPLER_NAMES.join(", "), JSON.stringify(sampler)];
     throw usageError({ what: "unknown sampler", where: "sampler", expected, got });
   }
-  if (samplerOf(spec) === "raster") {
+  if (drawsInRasterOrder(spec)) {
     for (const [where, value] of Object.entries({ sampler, steps, choiceTemperature })) {
       if (value !== undefined)
         throw unfit(where, `a ${objective} prior decodes one token after the other, in raster order`);

@@ -13,7 +13,7 @@ import { checkRegion, MarginsSchema, RegionSchema, type Margins } from "../edit/
 import { sessionOptions, threadsOption } from "../engines.ts";
 import { filmOption, imagesOutOption, imagesResult, SHEET_TILES, stemOf, writeImages } from "../made-images.ts";
 import { option, seedOption } from "../options.ts";
-import { withPair } from "../pair.ts";
+import { pairOptions, withPair } from "../pair.ts";
 import { toRows } from "../sheets.ts";
 
 export const command = defineCommand({
@@ -40,8 +40,7 @@ export const command = defineCommand({
   },
   args: z.strictObject({
     image: option(z.string().min(1), { describe: "Picture to complete" }),
-    tokenizer: option(z.string().min(1), { describe: "Name or path of the tokenizer", alias: "t" }),
-    prior: option(z.string().min(1), { describe: "Name or path of the prior", alias: "p" }),
+    ...pairOptions,
     mask: option(z.string().min(1).optional(), {
       describe:
         "Image of the picture's size: half bright or brighter is redrawn, dark and transparent are kept (brightness counts times opacity)",

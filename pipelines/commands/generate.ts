@@ -10,7 +10,7 @@ import { drawFrames } from "../film.ts";
 import { generate } from "../generate.ts";
 import { filmOption, imagesOutOption, imagesResult, SHEET_TILES, writeImages } from "../made-images.ts";
 import { option, seedOption } from "../options.ts";
-import { withPair } from "../pair.ts";
+import { pairOptions, withPair } from "../pair.ts";
 import { toRows } from "../sheets.ts";
 
 export const command = defineCommand({
@@ -28,8 +28,7 @@ export const command = defineCommand({
     ],
   },
   args: z.strictObject({
-    tokenizer: option(z.string().min(1), { describe: "Name or path of the tokenizer", alias: "t" }),
-    prior: option(z.string().min(1), { describe: "Name or path of the prior", alias: "p" }),
+    ...pairOptions,
     count: option(z.int().min(1).max(100_000).default(16), { describe: "Images to make", alias: "n" }),
     ...decodingOptions,
     ...filmOption,

@@ -10,7 +10,7 @@ import { sessionOptions, threadsOption } from "../engines.ts";
 import { drawFrames } from "../film.ts";
 import { filmOption, imagesOutOption, imagesResult, SHEET_TILES, stemOf, writeImages } from "../made-images.ts";
 import { option, seedOption } from "../options.ts";
-import { withPair } from "../pair.ts";
+import { pairOptions, withPair } from "../pair.ts";
 import { toRows } from "../sheets.ts";
 import { variations } from "../variations.ts";
 
@@ -27,8 +27,7 @@ export const command = defineCommand({
   },
   args: z.strictObject({
     image: option(z.string().min(1), { describe: "Picture to vary" }),
-    tokenizer: option(z.string().min(1), { describe: "Name or path of the tokenizer", alias: "t" }),
-    prior: option(z.string().min(1), { describe: "Name or path of the prior", alias: "p" }),
+    ...pairOptions,
     count: option(z.int().min(1).max(1000).default(8), { describe: "Variations to make", alias: "n" }),
     strength: option(z.number().gt(0).max(1).default(0.5), {
       describe: "Share of the tokens drawn anew, 1 = nothing is kept",

@@ -56,6 +56,8 @@ const flat = (code: number) => (): number => code;
 const split = (code: number, other: number) => (position: number) => (position < L / 4 ? other : code);
 
 describe("a prior that repeats training images, near to itself by tokens", () => {
+  let drawn = 0;
+
   /** Of the class asked for above scale 1, else of the other one. */
   async function curve(options: { scales: readonly number[]; count: number; heldOut?: readonly Row[] }) {
     const rows: Row[] = [[0, flat(0)], [0, flat(1)], [0, flat(2)], [1, flat(3)], [1, flat(4)], [-1, flat(5)]]; // prettier-ignore
@@ -63,6 +65,7 @@ describe("a prior that repeats training images, near to itself by tokens", () =>
     const asked: SampleRequest[] = [];
     const sample = (request: SampleRequest): Promise<TokenGrid> => {
       asked.push(request);
+      drawn++;
       const label = CLASSES.indexOf(request.className ?? "");
       const wanted = (request.guidance?.scale ?? NaN) > 1 ? label : 1 - label;
       const tokens = Int32Array.from({ length: request.count * L }, () => (wanted === 0 ? 1 : 4));
@@ -114,7 +117,10 @@ describe("a prior that repeats training images, near to itself by tokens", () =>
   });
 
   test("refuses what does not fit the prior before anything is drawn", async () => {
+    const before = drawn;
     await expect(curve({ scales: [2], count: 1 })).rejects.toMatchObject({ exitCode: 2 });
+    await expect(curve({ scales: [2, -1], count: 2 })).rejects.toMatchObject({ exitCode: 2 });
+    expect(drawn).toBe(before);
   });
 });
 
