@@ -2,6 +2,7 @@
 import { z } from "zod";
 
 import type { Engine } from "../shared/engine/engine.ts";
+import { DTYPES } from "../shared/onnx/quantize/dtype.ts";
 import { option } from "./options.ts";
 
 export const ENGINES = ["onnx", "tfjs-gpu", "tfjs-node"] as const;
@@ -15,6 +16,13 @@ export interface EngineChoice {
 
 export const threadsOption = {
   threads: option(z.int().min(1).max(256).optional(), { describe: "Threads of onnxruntime (default: physical cores)" }),
+};
+
+/** What published graphs compute in. */
+export const dtypeOption = {
+  dtype: option(z.enum(DTYPES).default("float32"), {
+    describe: "Arithmetic of the graphs; int8 is faster and costs a little quality",
+  }),
 };
 
 export const engineOptions = {

@@ -50,7 +50,7 @@ async function run(session: OnnxSession, arrays: Arrays, signature: Signature): 
   const feeds = Object.entries(toFeeds(arrays, signature)).filter(([name]) => known.has(name));
   const outputs = await session.run(Object.fromEntries(feeds));
   const entries = Object.entries(group(outputs, OUTPUT)).map(([name, { data }]) => {
-    invariant(!(data instanceof BigInt64Array), `output ${name} is int64`);
+    invariant(!(data instanceof BigInt64Array || data instanceof Int8Array), `output ${name} is int64 or int8`);
     return [name, data] as const;
   });
   return Object.fromEntries(entries);

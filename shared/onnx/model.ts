@@ -4,7 +4,7 @@
  * Left out on purpose: sub-graphs (If, Loop, Scan), sequences, sparse and external tensors, functions, training info.
  */
 
-export type OnnxType = "float32" | "int32" | "int64" | "uint8" | "bool";
+export type OnnxType = "float32" | "int32" | "int64" | "uint8" | "int8" | "bool";
 
 /** A fixed size, or the name of one that callers choose at run time (`dim_param`; "" = unknown and unnamed). */
 export type Dim = number | string;
@@ -66,6 +66,7 @@ export const STANDARD_IR = 8;
 export const ONNX_TYPES: Readonly<Record<OnnxType, { readonly code: number; readonly bytes: number }>> = {
   float32: { code: 1, bytes: 4 },
   uint8: { code: 2, bytes: 1 },
+  int8: { code: 3, bytes: 1 },
   int32: { code: 6, bytes: 4 },
   int64: { code: 7, bytes: 8 },
   bool: { code: 9, bytes: 1 },

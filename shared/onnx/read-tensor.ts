@@ -77,6 +77,7 @@ const RANGES = {
   int32: [-(2n ** 31n), 2n ** 31n - 1n],
   int64: [-(2n ** 63n), 2n ** 63n - 1n],
   uint8: [0n, 255n],
+  int8: [-128n, 127n],
   bool: [0n, 1n],
 } as const satisfies Record<Exclude<OnnxType, "float32">, readonly [bigint, bigint]>;
 

@@ -12,8 +12,8 @@ import { encodeModel } from "./write.ts";
 
 import type * as Ort from "onnxruntime-node";
 
-/** float32 → Float32Array, int32 → Int32Array, int64 → BigInt64Array, uint8 and bool → Uint8Array. */
-export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint8Array;
+/** float32 → Float32Array, int32 → Int32Array, int64 → BigInt64Array, uint8 and bool → Uint8Array, int8 → Int8Array. */
+export type TensorData = Float32Array | Int32Array | BigInt64Array | Uint8Array | Int8Array;
 
 /** Row-major; a size of 0 is legal (an empty cache). */
 export interface TensorValue {
@@ -214,6 +214,7 @@ const ARRAY_OF = {
   int32: Int32Array,
   int64: BigInt64Array,
   uint8: Uint8Array,
+  int8: Int8Array,
   bool: Uint8Array,
 } as const satisfies Record<OnnxType, unknown>;
 

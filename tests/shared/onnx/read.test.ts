@@ -71,6 +71,7 @@ describe("elements in typed fields", () => {
     ["int32", 6, TensorField.int32Data, [1, -2, 2 ** 31 - 1], bytesOf(Int32Array.of(1, -2, 2 ** 31 - 1))],
     ["int64", 7, TensorField.int64Data, [1, -2, 2 ** 40], bytesOf(BigInt64Array.of(1n, -2n, 2n ** 40n))],
     ["uint8", 2, TensorField.int32Data, [0, 7, 255], Uint8Array.of(0, 7, 255)],
+    ["int8", 3, TensorField.int32Data, [-128, 0, 127], Uint8Array.of(128, 0, 127)],
     ["bool", 9, TensorField.int32Data, [0, 1, 1], Uint8Array.of(0, 1, 1)],
   ] as const)("%s as varints, packed and one by one", (_, type, field, values, expected) => {
     const packed = tensorWith(type, (t) => {

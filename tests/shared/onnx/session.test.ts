@@ -97,6 +97,7 @@ const VALUES: readonly TensorValue[] = [
   { type: "int32", shape: [2], data: Int32Array.of(2 ** 31 - 1, -1) },
   { type: "int64", shape: [2], data: BigInt64Array.of(2n ** 62n, -1n) },
   { type: "uint8", shape: [2], data: Uint8Array.of(255, 0) },
+  { type: "int8", shape: [2], data: Int8Array.of(-128, 127) },
   { type: "bool", shape: [2], data: Uint8Array.of(1, 0) },
 ];
 

@@ -1,0 +1,37 @@
+/**
+ * Weights as int8, symmetric, one scale per output channel: w ≈ scale · q with q in −127 … 127, so that the largest weight of a channel is exact
+ * (Krishnamoorthi 2018, arXiv:1806.08342, §3). Knows no graph.
+ */
+import { invariant } from "../../errors.ts";
+import { sizeOf } from "../../records.ts";
+
+/** Largest magnitude of a quantized weight: −128 is left out, which keeps the grid symmetric. */
+const LARGEST = 127;
+
+export interface QuantizedWeights {
+  /** Row-major, in the weights' shape. */
+  readonly values: Int8Array;
+  /** [channels]; 1 for a channel of zeros. */
+  readonly scales: Float32Array;
+}
+
+/**
+ * @param weights row-major, of `shape`, finite
+ * @param axis of the output channels
+ */
+export function quantizeWeights(weights: Float32Array, shape: readonly number[], axis: number): QuantizedWeights {
+  const channels = shape[axis] ?? 0;
+  invariant(weights.length === sizeOf(shape) && channels > 0, `weights of shape [${shape.join()}], axis ${axis}`);
+  const stride = sizeOf(shape.slice(axis + 1));
+  const channelOf = (i: number): number => Math.floor(i / stride) % channels;
+  const scales = new Float32Array(channels);
+  for (const [i, weight] of weights.entries()) {
+    const channel = channelOf(i);
+    scales[channel] = Math.max(scales[channel] ?? 0, Math.abs(weight) / LARGEST);
+  }
+  for (const [channel, scale] of scales.entries()) if (scale === 0) scales[channel] = 1;
+  const values = Int8Array.from(weights, (weight, i) =>
+    Math.max(-LARGEST, Math.min(LARGEST, Math.round(weight / (scales[channelOf(i)] ?? 1)))),
+  );
+  return { values, scales };
+}
