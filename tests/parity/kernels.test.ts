@@ -95,6 +95,10 @@ const INDEXING: readonly Case[] = [
       const look = (table: tf.Tensor): tf.Tensor => tf.square(tf.gather(table, indices(inputs)));
       return { value: look(x), gradient: tf.grad((table: tf.Tensor) => tf.sum(look(table)))(x), sums: tf.unsortedSegmentSum(look(x), indices(inputs), 6) };
     } },
+  { kernels: ["UnsortedSegmentSum"], signature: { x: float(7, 3), wide: float(7, 5), i: int(7) }, fn: (inputs) => ({
+      narrow: tf.unsortedSegmentSum(inputs["x"] as tf.Tensor2D, indices(inputs), 6),
+      many: tf.unsortedSegmentSum(inputs["wide"] as tf.Tensor2D, indices(inputs), 1500),
+    }) },
   { kernels: ["OneHot"], signature: { i: int(7) }, fn: plain((inputs) => tf.cast(tf.oneHot(indices(inputs), 5, 2, -1), "float32")) },
   { kernels: ["Fill", "ZerosLike", "OnesLike", "Range", "Identity"], signature: { x: float(6) }, fn: plain(({ x }) => {
       const value = x as tf.Tensor;
@@ -114,10 +118,15 @@ const transposed =
   };
 const CONVOLUTION: readonly Case[] = [
   ["3×3 stride 1", conv(1, 1), float(2, 6, 6, 3), float(3, 3, 3, 5)],
+  ["3×3 stride 1, fewer filters", conv(1, 1), float(2, 6, 4, 5), float(3, 3, 5, 3)],
+  ["3×3 unpadded, fewer filters", conv(1, "valid"), float(2, 6, 5, 4), float(3, 3, 4, 2)],
+  ["2×4 same, fewer filters", conv(1, "same"), float(2, 5, 6, 4), float(2, 4, 4, 2)],
+  ["1×1 padded, fewer filters", conv(1, 1), float(2, 3, 3, 4), float(1, 1, 4, 2)],
   ["4×4 stride 2", conv(2, 1), float(2, 8, 6, 3), float(4, 4, 3, 5)],
   ["1×1", conv(1, 0), float(2, 5, 4, 3), float(1, 1, 3, 5)],
   ["3×3 stride 2, odd size", conv(2, 1), float(2, 7, 7, 3), float(3, 3, 3, 4)],
   ["3×3 stride 2, same", conv(2, "same"), float(2, 8, 8, 3), float(3, 3, 3, 4)],
+  ["5×5 stride 2", conv(2, 2), float(2, 8, 8, 3), float(5, 5, 3, 4)],
   ["2×2 stride 3", conv(3, "valid"), float(1, 9, 9, 2), float(2, 2, 2, 4)],
   ["transposed 4×4 stride 2", transposed(2, 1), float(2, 4, 3, 5), float(4, 4, 3, 5)],
   ["transposed 3×3 stride 1", transposed(1, 1), float(2, 4, 5, 5), float(3, 3, 3, 5)],

@@ -1,12 +1,12 @@
 /**
  * Layout: TensorFlow.js thinks in [B,H,W,C], ONNX convolutions in [B,C,H,W]. The recorder brackets every convolution with two
  * transposes; this pass carries them forward as views past everything that does not care, so that between two convolutions
- * they meet and cancel.
+ * they meet and cancel. Not past Pad: a filter gradient cuts many windows from what was padded, and each would be transposed by itself.
  */
 import { type Graph, type GraphBuilder, type Node, type Value } from "../graph.ts";
 import { sizeOf } from "../../../records.ts";
 import { BINARY, COMPARISON, UNARY } from "../operators/elementwise.ts";
-import { concat, pad, reshape, slice, transpose } from "../operators/shape.ts";
+import { concat, reshape, slice, transpose } from "../operators/shape.ts";
 import { reduce, type Reduction } from "../operators/reduce.ts";
 import { rewrite } from "../rewrite.ts";
 
@@ -112,7 +112,6 @@ function sink(
     return axis?.kind === "int" ? { base: concat(g, bases, own.perm[axis.value] ?? 0), perm: own.perm } : undefined;
   }
   if (node.op === "Slice") return sinkSlice(g, inputs, own);
-  if (node.op === "Pad") return sinkPad(g, inputs, own);
   return undefined;
 }
 
@@ -176,14 +175,4 @@ function sinkSlice(g: GraphBuilder, inputs: readonly (Value | undefined)[], view
     full.steps[baseAxis] = steps[i] ?? 1;
   });
   return { base: slice(g, view.base, full.starts, full.ends, full.steps), perm: view.perm };
-}
-
-function sinkPad(g: GraphBuilder, inputs: readonly (Value | undefined)[], view: View): View | undefined {
-  const amounts = constantList(inputs[1]);
-  const fill = constantList(inputs[2])?.[0];
-  if (amounts === undefined || fill === undefined) return undefined;
-  const rank = view.perm.length;
-  const toBase = inverse(view.perm);
-  const pads = toBase.map((axis) => [amounts[axis] ?? 0, amounts[axis + rank] ?? 0] as const);
-  return { base: pad(g, view.base, pads, fill), perm: view.perm };
 }

@@ -88,23 +88,35 @@ export const CONVOLUTION: readonly TraceKernel[] = [
 interface Phase {
   /** First kernel tap; the others follow at the stride. */
   readonly firstTap: number;
+  /** Padding of `dy`, before and after, that gives this phase alone. */
   readonly pads: readonly [number, number];
 }
 
 /**
  * dx[s·j + φ] = Σ_t dy[j + e − t] · w[a + s·t] with a = (φ + p) mod s and e = ⌊(φ + p) / s⌋: a stride-1 correlation of dy with the taps
  * a, a + s, … in reverse order.
+ *
+ * @param taps a multiple of the stride, so that all phases have as many
  */
 function phasesOf(size: number, gradientSize: number, taps: number, stride: number, padBefore: number): Phase[] {
   return Array.from({ length: stride }, (_, phase) => {
     const firstTap = (phase + padBefore) % stride;
     const shift = Math.floor((phase + padBefore) / stride);
-    const count = Math.ceil((taps - firstTap) / stride);
-    return { firstTap, pads: [count - 1 - shift, Math.ceil((size - phase) / stride) + shift - gradientSize] };
+    return { firstTap, pads: [taps / stride - 1 - shift, size / stride + shift - gradientSize] };
   });
 }
 
-/** @param dy [B,M,H',W'] @param filter [C,M,kh,kw] @returns [B,C,H,W] */
+/** Padding under which every phase's part of `dy` is read. */
+const widestPads = (phases: readonly Phase[]): readonly [number, number] => [
+  Math.max(...phases.map(({ pads }) => pads[0])),
+  Math.max(...phases.map(({ pads }) => pads[1])),
+];
+
+/**
+ * One Conv for all phases, each with filters of its own, over the widest padding; a phase's map begins where its own padding would.
+ *
+ * @param dy [B,M,H',W'] @param filter [C,M,kh,kw] @returns [B,C,H,W]
+ */
 function inputGradient(
   g: GraphBuilder,
   dy: Value,
@@ -112,33 +124,34 @@ function inputGradient(
   geometry: Geometry & { inputShape: readonly number[] },
 ): Value {
   const { stride, pads, inputShape } = geometry;
-  const [, height = 0, width = 0] = inputShape;
+  const [batch = 0, height = 0, width = 0] = inputShape;
   const [channels = 0, filters = 0, kernelHeight = 0, kernelWidth = 0] = filter.shape;
-  const rows = phasesOf(height, dy.shape[2] ?? 0, kernelHeight, stride[0], pads[0][0]);
-  const columns = phasesOf(width, dy.shape[3] ?? 0, kernelWidth, stride[1], pads[1][0]);
+  const taps = [roundUp(kernelHeight, stride[0]), roundUp(kernelWidth, stride[1])] as const;
+  const rows = phasesOf(height, dy.shape[2] ?? 0, taps[0], stride[0], pads[0][0]);
+  const columns = phasesOf(width, dy.shape[3] ?? 0, taps[1], stride[1], pads[1][0]);
+  const outer = [widestPads(rows), widestPads(columns)] as const;
   const regular = stride[0] === stride[1] && height % stride[0] === 0 && width % stride[1] === 0;
-  if (!regular || [...rows, ...columns].some((phase) => phase.pads.some((amount) => amount < 0))) {
-    return transposedConv(g, dy, filter, geometry);
-  }
-  const parts = rows.flatMap((row) =>
-    columns.map((column) => {
-      const taps = slice(
-        g,
-        filter,
-        [0, 0, row.firstTap, column.firstTap],
-        [channels, filters, kernelHeight, kernelWidth],
-        [1, 1, ...stride],
-      );
-      const flipped = reverse(
-        g,
-        taps,
-        [2, 3].filter((axis) => (taps.shape[axis] ?? 1) > 1),
-      );
-      return conv(g, dy, flipped, { strides: [1, 1], pads: onnxPads(row.pads, column.pads) });
-    }),
-  );
-  return parts.length === 1 ? concat(g, parts, 1) : depthToSpace(g, concat(g, parts, 1), stride[0]);
+  if (!regular || outer.flat().some((amount) => amount < 0)) return transposedConv(g, dy, filter, geometry);
+  const whole = pad(g, filter, [[0, 0], [0, 0], [0, taps[0] - kernelHeight], [0, taps[1] - kernelWidth]]); // prettier-ignore
+  const phases = rows.flatMap((row) => columns.map((column) => [row, column] as const));
+  const kernels = phases.map(([row, column]) => {
+    const own = slice(g, whole, [0, 0, row.firstTap, column.firstTap], [channels, filters, ...taps], [1, 1, ...stride]);
+    return reverse(
+      g,
+      own,
+      [2, 3].filter((axis) => (own.shape[axis] ?? 1) > 1),
+    );
+  });
+  const maps = conv(g, dy, concat(g, kernels, 0), { strides: [1, 1], pads: onnxPads(...outer) }); // [B, s²·C, ≥ H/s, ≥ W/s]
+  const size = [height / stride[0], width / stride[1]] as const;
+  const parts = phases.map(([row, column], i) => {
+    const [top, left] = [outer[0][0] - row.pads[0], outer[1][0] - column.pads[0]];
+    return slice(g, maps, [0, i * channels, top, left], [batch, (i + 1) * channels, top + size[0], left + size[1]]);
+  });
+  return stride[0] === 1 ? concat(g, parts, 1) : depthToSpace(g, concat(g, parts, 1), stride[0]);
 }
+
+const roundUp = (size: number, multiple: number): number => Math.ceil(size / multiple) * multiple;
 
 /** The general form, for sizes that the strides do not divide. */
 function transposedConv(
@@ -171,7 +184,12 @@ function transposedConv(
   );
 }
 
-/** @param x [B,C,H,W] @param dy [B,M,H',W'] @returns [kh,kw,C,M] */
+/**
+ * dw[r] = Σ_p x[s·p + r − pad] · dy[p]: per tap one product over all positions, of a window of the padded x with dy. Where the stride is 1 and dy
+ * has fewer channels, windows are cut from dy instead, which moves less: dw[r] = Σ_q x[q] · dy[q + pad − r].
+ *
+ * @param x [B,C,H,W] @param dy [B,M,H',W'] @returns [kh,kw,C,M]
+ */
 function filterGradient(
   g: GraphBuilder,
   x: Value,
@@ -180,34 +198,79 @@ function filterGradient(
 ): Value {
   const { stride, pads, filterShape } = geometry;
   const [kernelHeight = 0, kernelWidth = 0, channels = 0, filters = 0] = filterShape;
-  const [batch = 0, , outHeight = 0, outWidth = 0] = dy.shape;
+  const [rows, columns] = pads;
+  const mirrored = [mirror(rows, kernelHeight), mirror(columns, kernelWidth)] as const;
+  if (filters < channels && [...stride].every((step) => step === 1) && mirrored.flat().every((amount) => amount >= 0)) {
+    const padded = pad(g, dy, [[0, 0], [0, 0], ...mirrored]); // prettier-ignore
+    const taps = windows(g, padded, { kernel: [kernelHeight, kernelWidth], step: stride, size: x.shape });
+    const products = taps.toReversed().map((tap) => overPositions(g, flatMaps(g, x), tap));
+    return reshape(g, concat(g, products, 0), filterShape);
+  }
   const padded = pad(g, x, [[0, 0], [0, 0], ...pads]); // prettier-ignore
   const size = stride[0];
   const folds =
     size > 1 &&
     stride[1] === size &&
     [kernelHeight, kernelWidth, ...padded.shape.slice(2)].every((n) => n % size === 0);
-  // Taps of one residue class modulo the stride sit in channels of their own after space-to-depth: fewer, larger products.
-  const source = folds ? spaceToDepth(g, padded, size) : padded;
-  const step = folds ? ([1, 1] as const) : stride;
-  const flatDy = reshape(g, dy, [batch, filters, outHeight * outWidth]);
-  const sourceChannels = source.shape[1] ?? 0;
-  const taps: Value[] = [];
-  for (let row = 0; row < kernelHeight / (folds ? size : 1); row++) {
-    for (let column = 0; column < kernelWidth / (folds ? size : 1); column++) {
-      const window = slice(
+  const flatDy = flatMaps(g, dy);
+  if (!folds) {
+    const taps = windows(g, padded, { kernel: [kernelHeight, kernelWidth], step: stride, size: dy.shape });
+    return reshape(
+      g,
+      concat(
         g,
-        source,
-        [0, 0, row, column],
-        [batch, sourceChannels, row + (outHeight - 1) * step[0] + 1, column + (outWidth - 1) * step[1] + 1],
-        [1, 1, ...step],
-      );
-      const flat = reshape(g, window, [batch, sourceChannels, outHeight * outWidth]);
-      taps.push(reduce(g, "ReduceSum", matMul(g, flat, swapLast(g, flatDy)), [0])); // [C', M]
-    }
+        taps.map((tap) => overPositions(g, tap, flatDy)),
+        0,
+      ),
+      filterShape,
+    );
   }
-  const stacked = concat(g, taps, 0); // [taps·C', M]
-  if (!folds) return reshape(g, stacked, filterShape);
-  const phases = [kernelHeight / size, kernelWidth / size, size, size, channels, filters];
+  // Taps of one residue class modulo the stride sit in channels of their own after space-to-depth: fewer, larger products.
+  const kernel = [kernelHeight / size, kernelWidth / size] as const;
+  const taps = windows(g, spaceToDepth(g, padded, size), { kernel, step: [1, 1], size: dy.shape });
+  const stacked = concat(
+    g,
+    taps.map((tap) => overPositions(g, tap, flatDy)),
+    0,
+  ); // [taps·s²·C, M]
+  const phases = [...kernel, size, size, channels, filters];
   return reshape(g, transpose(g, reshape(g, stacked, phases), [0, 2, 1, 3, 4, 5]), filterShape);
 }
+
+/** The padding under which the other tensor of a correlation is slid over this one. */
+const mirror = ([before, after]: readonly [number, number], taps: number): readonly [number, number] => [
+  taps - 1 - before,
+  taps - 1 - after,
+];
+
+/** What each tap of a kernel sees of x [B,A,H,W], every `step`-th row and column of it: `size` [B,_,h,w] → [B,A,h·w], taps in raster order. */
+function windows(
+  g: GraphBuilder,
+  x: Value,
+  {
+    kernel,
+    step,
+    size,
+  }: { kernel: readonly [number, number]; step: readonly [number, number]; size: readonly number[] },
+): Value[] {
+  const [batch = 0, channels = 0] = x.shape;
+  const [, , height = 0, width = 0] = size;
+  const span = [(height - 1) * step[0] + 1, (width - 1) * step[1] + 1] as const;
+  return Array.from({ length: kernel[0] * kernel[1] }, (_, tap) => {
+    const [row, column] = [Math.floor(tap / kernel[1]), tap % kernel[1]];
+    return flatMaps(
+      g,
+      slice(g, x, [0, 0, row, column], [batch, channels, row + span[0], column + span[1]], [1, 1, ...step]),
+    );
+  });
+}
+
+/** [B,A,h,w] → [B,A,h·w] */
+const flatMaps = (g: GraphBuilder, x: Value): Value => {
+  const [batch = 0, channels = 0, height = 0, width = 0] = x.shape;
+  return reshape(g, x, [batch, channels, height * width]);
+};
+
+/** Σ over batch and positions of a [B,A,P] and b [B,C,P] → [A,C] */
+const overPositions = (g: GraphBuilder, a: Value, b: Value): Value =>
+  reduce(g, "ReduceSum", matMul(g, a, swapLast(g, b)), [0]);

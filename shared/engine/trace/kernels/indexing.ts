@@ -1,10 +1,18 @@
 /** Kernels that look up, scatter and compare indices. */
-import { gather, oneHot } from "../../graph/operators/indexing.ts";
+import { gather, oneHot, scatterAdd } from "../../graph/operators/indexing.ts";
 import { matMul, swapLast } from "../../graph/operators/linear.ts";
 import { reshape } from "../../graph/operators/shape.ts";
 import { sizeOf } from "../../../records.ts";
 import type { tf } from "../../tf.ts";
 import { kernel, type TraceKernel } from "../kernel.ts";
+
+/**
+ * Segment sums are a product with a one-hot matrix, whose work grows with the number of segments, or a scatter, which the runtime does on one
+ * thread in the order of the rows (both give equal results in every run). Measured equal, on two threads, at some 800 segments of 64 elements.
+ */
+const MOST_IN_PRODUCT = 1024;
+/** Counts and the like: a product would be all overhead. */
+const WIDEST_SCATTERED = 4;
 
 export const INDEXING: readonly TraceKernel[] = [
   kernel<"x" | "indices", tf.GatherV2Attrs>("GatherV2", (g, { x, indices }, { axis, batchDims }) => {
@@ -14,14 +22,17 @@ export const INDEXING: readonly TraceKernel[] = [
   kernel<"indices", tf.OneHotAttrs>("OneHot", (g, { indices }, { depth, onValue, offValue }) =>
     oneHot(g, indices, depth, [offValue, onValue]),
   ),
-  // One product with a one-hot matrix: deterministic whatever the number of threads, which a parallel scatter-add is not.
   kernel<"x" | "segmentIds", tf.UnsortedSegmentSumAttrs>(
     "UnsortedSegmentSum",
     (g, { x, segmentIds }, { numSegments }) => {
       const count = sizeOf(segmentIds.shape);
       const rest = x.shape.slice(segmentIds.shape.length);
-      const membership = oneHot(g, reshape(g, segmentIds, [count]), numSegments, [0, 1]);
-      const sums = matMul(g, swapLast(g, membership), reshape(g, x, [count, sizeOf(rest)]));
+      const width = sizeOf(rest);
+      const rows = reshape(g, x, [count, width]);
+      const ids = reshape(g, segmentIds, [count]);
+      if (width <= WIDEST_SCATTERED || numSegments > MOST_IN_PRODUCT)
+        return reshape(g, scatterAdd(g, rows, ids, numSegments), [numSegments, ...rest]);
+      const sums = matMul(g, swapLast(g, oneHot(g, ids, numSegments, [0, 1])), rows);
       return reshape(g, sums, [numSegments, ...rest]);
     },
   ),
