@@ -60,7 +60,7 @@ export function forward(
   let x = drop(embed(weights, input, size, at), "embedding"); // [N, L, M]
   for (let i = 0; i < size.layers; i++) {
     const block = layer(weights, `block${i}`);
-    const { q, k, v } = projections(x, block, size, angles); // [N, L, H, Dh] each
+    const { q, k, v } = projections(x, block, { ...size, count, length }, angles); // [N, L, H, Dh] each
     const heads = attention(headsFirst(q), headsFirst(k), headsFirst(v), options); // [N, H, L, Dh]
     const merged = tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [count, length, size.width]); // [N, L, M]
     x = tf.add(x, drop(linear(merged, layer(block, "out")), `block${i}.attention`));
@@ -100,18 +100,19 @@ export function forwardCached(
   const held = first(caches[0]?.keys.shape[2] ?? 0); // [R]
   const hidden = { past: beyond(held, pastLength), present: laterHidden(positions) };
   const present: AttentionCache[] = [];
-  let x = embed(weights, input, size, at); // [N, T, M]
+  // Rows all the way, which linear layers need not reshape: at one token a call every node counts.
+  let x = tf.reshape(embed(weights, input, size, at), [count * length, size.width]); // [N·T, M]
   for (const [i, past] of caches.entries()) {
     const block = layer(weights, `block${i}`);
-    const { q, k, v } = projections(x, block, size, angles);
+    const { q, k, v } = projections(x, block, { ...size, count, length }, angles);
     const rows = { keys: headsFirst(k), values: headsFirst(v) }; // [N, H, T, Dh]
     const heads = cachedAttention(headsFirst(q), past, rows, hidden); // [N, H, T, Dh]
-    const merged = tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [count, length, size.width]);
+    const merged = tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [count * length, size.width]);
     x = tf.add(x, linear(merged, layer(block, "out")));
     x = tf.add(x, feedForward(x, block));
     present.push(rows);
   }
-  return { logits: readOut(weights, x), present };
+  return { logits: tf.reshape(readOut(weights, x), [count, length, size.codebookSize]), present };
 }
 
 const headsFirst = (x: tf.Tensor): tf.Tensor => tf.transpose(x, [0, 2, 1, 3]); // [N, H, L, Dh]
@@ -131,11 +132,16 @@ function anglesAt(size: TransformerSize, at: RowsAt): { cos: tf.Tensor; sin: tf.
   return { cos: rows(cos), sin: rows(sin) };
 }
 
-/** Queries (divided by √Dh), keys and values of the normalised input, positions turned in: [N, T, H, Dh] each. */
-function projections(x: tf.Tensor, block: Tensors, size: TransformerSize, angles: { cos: tf.Tensor; sin: tf.Tensor }) {
-  const [count = 0, length = 0] = x.shape;
+/** Queries (divided by √Dh), keys and values of the normalised input [.., M], positions turned in: [N, T, H, Dh] each. */
+function projections(
+  x: tf.Tensor,
+  block: Tensors,
+  size: TransformerSize & { readonly count: number; readonly length: number },
+  angles: { cos: tf.Tensor; sin: tf.Tensor },
+) {
+  const { count, length } = size;
   const headDimension = size.width / size.heads;
-  const all = linear(rmsNorm(x, entryOf(block, "attentionNorm.gain")), layer(block, "qkv")); // [N, T, 3M]
+  const all = linear(rmsNorm(x, entryOf(block, "attentionNorm.gain")), layer(block, "qkv")); // [.., 3M]
   const parts = tf.reshape(all, [count, length, 3 * size.heads, headDimension]);
   const heads = size.heads;
   const [turning, v] = tf.split(parts, [2 * heads, heads], 2) as [tf.Tensor, tf.Tensor];
@@ -145,10 +151,10 @@ function projections(x: tf.Tensor, block: Tensors, size: TransformerSize, angles
 
 function feedForward(x: tf.Tensor, block: Tensors): tf.Tensor {
   const normalised = rmsNorm(x, entryOf(block, "feedForwardNorm.gain"));
-  const hidden = swiglu(linear(normalised, layer(block, "gate")), linear(normalised, layer(block, "up"))); // [N, T, F]
+  const hidden = swiglu(linear(normalised, layer(block, "gate")), linear(normalised, layer(block, "up"))); // [.., F]
   return linear(hidden, layer(block, "down"));
 }
 
 function readOut(weights: Tensors, x: tf.Tensor): tf.Tensor {
-  return linear(rmsNorm(x, entryOf(weights, "norm.gain")), layer(weights, "head")); // [N, T, K]
+  return linear(rmsNorm(x, entryOf(weights, "norm.gain")), layer(weights, "head")); // [.., K]
 }
