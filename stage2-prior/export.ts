@@ -9,7 +9,7 @@ import type { PriorConfig } from "./config.ts";
 import { priorManifestConfig } from "./manifest.ts";
 import { networkOf, sizeOfPrior } from "./model/index.ts";
 import { forwardCached } from "./model/transformer.ts";
-import { GRAPH_FILE, MEASURE_REMARKS, MEASURES, pastNames, presentNames } from "./signature.ts";
+import { GRAPH_FILE, MEASURE_REMARKS, MEASURES, PAST_LENGTH, pastNames, presentNames } from "./signature.ts";
 import { evaluationWeights } from "./training-step.ts";
 
 export interface TrainedPrior {
@@ -81,20 +81,21 @@ export function exportFullGrid(config: PriorConfig, weights: Weights): Uint8Arra
   });
 }
 
-/** tokens int64 [N,T], class int64 [N], past → logits float32 [N,T,K], present: the new rows only. */
+/** tokens int64 [N,T], class int64 [N], past_length int64 [1], past → logits float32 [N,T,K], present: the new rows only. */
 export function exportCausal(config: PriorConfig, weights: Weights): Uint8Array {
   const { codebookSize, width, heads, layers } = config;
-  const rows: TraceInput = { shape: ["P", "N", heads, width / heads], dtype: "float32" };
-  const pastInputs: Record<string, TraceInput> = {};
+  const rows: TraceInput = { shape: ["N", heads, "R", width / heads], dtype: "float32" };
+  const pastInputs: Record<string, TraceInput> = { [PAST_LENGTH]: { shape: [1], dtype: "int64" } };
   for (let i = 0; i < layers; i++)
     Object.assign(pastInputs, { [pastNames(i).keys]: rows, [pastNames(i).values]: rows });
   const fn: PureFunction = (inputs) => {
-    const past = Array.from({ length: layers }, (_, i) => ({
+    const caches = Array.from({ length: layers }, (_, i) => ({
       keys: entryOf(inputs, pastNames(i).keys),
       values: entryOf(inputs, pastNames(i).values),
     }));
+    const past = { length: entryOf(inputs, PAST_LENGTH), caches };
     const { logits, present } = forwardCached(inputs, { ...inputOf(inputs), past }, sizeOfPrior(config));
-    const outputs: Record<string, (typeof past)[number]["keys"]> = { logits };
+    const outputs: Record<string, (typeof caches)[number]["keys"]> = { logits };
     for (const [i, { keys, values }] of present.entries()) {
       Object.assign(outputs, { [presentNames(i).keys]: keys, [presentNames(i).values]: values });
     }
@@ -102,7 +103,7 @@ export function exportCausal(config: PriorConfig, weights: Weights): Uint8Array 
   };
   return exportFunction(fn, {
     name: "tessera-causal-prior",
-    doc: `tokens: int64 [N, T], the tokens before the T next positions, ${codebookSize} at the very start. past: [P, N, heads, head dimension] per layer.`,
+    doc: `tokens: int64 [N, T], the tokens before the T next positions, ${codebookSize} at the very start. past: [N, heads, R, head dimension] per layer, of which the first past_length rows count.`,
     inputs: { tokens: { shape: ["N", "T"], dtype: "int64" }, ...classInput(config), ...pastInputs },
     weights,
   });

@@ -5,7 +5,7 @@
 import { invariant, mismatch, type ErrorSentence } from "../shared/errors.ts";
 import { sizeOf } from "../shared/records.ts";
 import { Rng } from "../shared/rng.ts";
-import { ask, type Cache, type Probed, type Question } from "./graph-probe.ts";
+import { ask, emptyCache, type Probed, type Question } from "./graph-probe.ts";
 import type { PriorShape } from "./signature.ts";
 import { classIdCount, unknownId } from "./vocabulary.ts";
 
@@ -73,7 +73,7 @@ async function checkNeighbours(options: Probed, { asked, other }: Rows): Promise
   const images = [asked, other].map((row, i) => ({ row, classId: i * options.shape.classes.length }));
   const askFor = async (those: typeof images): Promise<readonly Float32Array[]> => {
     const classIds = Int32Array.from(those, ({ classId }) => classId);
-    return (await ask(options, { rows: those.map(({ row }) => row), classIds })).images;
+    return ask(options, { rows: those.map(({ row }) => row), classIds });
   };
   const alone: Float32Array[] = [];
   for (const image of images) alone.push(...(await askFor([image])));
@@ -112,11 +112,11 @@ async function checkClasses(options: Probed, { asked }: Rows): Promise<void> {
 async function checkOrder(options: Probed, { row, own }: { row: Int32Array; own: 0 | 1 }): Promise<void> {
   const { codebookSize } = options.shape;
   const unknown = unknownId(codebookSize);
-  const [before] = (await ask(options, { rows: [row] })).images;
+  const [before] = await ask(options, { rows: [row] });
   for (const from of someOf(sizeOf(options.shape.grid)).filter((position) => position + own > 0)) {
     const changed = row.map((id, i) => (i < from ? id : (id + 1 + (i % (codebookSize - 1))) % codebookSize));
     const open = own === 1 ? [row.map((id, i) => (i < from ? id : unknown))] : []; // what is still to be drawn
-    const { images } = await ask(options, { rows: [changed, ...open] });
+    const images = await ask(options, { rows: [changed, ...open] });
     const stays = (from + own) * codebookSize;
     for (const image of images)
       checkSame(options, image.subarray(0, stays), before?.subarray(0, stays), {
@@ -133,20 +133,19 @@ async function checkCache(options: Probed, { asked, other }: Rows): Promise<void
   const rows = [asked, other];
   const whole = await ask(options, { rows });
   const cuts = [...someOf(asked.length), asked.length].filter((cut) => cut > 0);
-  let cache: Cache | undefined;
+  const cache = emptyCache(options, rows.length);
   let from = 0;
   for (const to of cuts) {
     const failing = { what: `the graph cannot be run on ${to - from} positions after ${from} in its cache` };
     const piece = await ask(options, { rows: rows.map((row) => row.subarray(from, to)), cache, failing });
-    for (const [i, image] of piece.images.entries()) {
-      const expected = whole.images[i]?.subarray(from * codebookSize, to * codebookSize);
+    for (const [i, image] of piece.entries()) {
+      const expected = whole[i]?.subarray(from * codebookSize, to * codebookSize);
       checkSame(options, image, expected, {
         what: `decoding with the cache gives other logits than the whole row, from position ${from} on`,
         expected: "the same logits",
-        todo: "Caches are [P, N, H, Dh], time first; positions count on from P.",
+        todo: "Caches are [N, H, R, Dh], of which the first past_length rows count; positions count on from there.",
       });
     }
-    cache = piece.cache;
     from = to;
   }
 }

@@ -4,13 +4,15 @@
  */
 import { mismatch, numericalError, TesseraError, type ErrorSentence } from "../shared/errors.ts";
 import type { OnnxSession, TensorValue } from "../shared/onnx/session.ts";
-import { int64, type CausalSessions } from "./networks.ts";
-import { pastNames, presentNames, type PriorShape } from "./signature.ts";
+import { sizeOf } from "../shared/records.ts";
+import { createCache, type KeyValueCache } from "./key-value-cache.ts";
+import { int64 } from "./networks.ts";
+import type { PriorShape } from "./signature.ts";
 import { nullClassId } from "./vocabulary.ts";
 
 /** A graph and what it is said to be. */
 export interface Probed {
-  readonly sessions: CausalSessions;
+  readonly session: OnnxSession;
   readonly shape: PriorShape;
   /** Name of the file, for error sentences. */
   readonly where: string;
@@ -22,46 +24,41 @@ export interface Question {
   readonly rows: readonly Int32Array[];
   /** [N]; the null class where there is none. */
   readonly classIds?: Int32Array;
-  /** Of the positions before; none: the row begins. Causal only. */
-  readonly cache?: Cache | undefined;
+  /** Of the positions before, and takes the new rows; none: the row begins. Causal only. */
+  readonly cache?: KeyValueCache | undefined;
   /** What it means if the runtime refuses. */
   readonly failing?: Pick<ErrorSentence, "what" | "expected" | "todo"> | undefined;
 }
 
-/** Float32 [P, N, H, Dh] by the name of the input. */
-export type Cache = Readonly<Record<string, TensorValue>>;
+/** Stands where a cache holds nothing yet: a graph that looks there shows. */
+const FILLER = 1;
 
-export interface Answer {
-  /** [N] of logits [T, K] */
-  readonly images: readonly Float32Array[];
-  /** With the new rows. */
-  readonly cache: Cache;
-}
+export const emptyCache = ({ session, shape }: Probed, count: number): KeyValueCache =>
+  createCache(session, { count, length: sizeOf(shape.grid), filler: FILLER });
 
 /**
  * One run of the graph.
+ * @returns [N] of logits [T, K]
  * @throws mismatch if the runtime refuses or the answer is of another shape; numerical if it is not finite; the signal's reason
  */
-export async function ask(options: Probed, question: Question): Promise<Answer> {
-  const { sessions, shape, signal } = options;
+export async function ask(options: Probed, question: Question): Promise<readonly Float32Array[]> {
+  const { session, shape, signal, where } = options;
   signal?.throwIfAborted();
-  const { rows, classIds = new Int32Array(rows.length).fill(nullClassId(shape.classes.length)) } = question;
+  const { rows, classIds = new Int32Array(rows.length).fill(nullClassId(shape.classes.length)), failing } = question;
   const [count, steps] = [rows.length, rows[0]?.length ?? 0];
-  const session = question.cache === undefined ? sessions.empty : sessions.growing;
-  const past = question.cache ?? emptyCache(session, count);
+  const cache = question.cache ?? emptyCache(options, count);
   const tokens = int64(Int32Array.from(rows.flatMap((row) => [...row])), [count, steps]);
-  const feeds = { tokens, ...(shape.classes.length === 0 ? {} : { class: int64(classIds, [count]) }), ...past };
-  const caches = cacheNames(session).map((names) => ({ ...names, held: past[names.past] }));
-  const fetches = ["logits", ...caches.map(({ present }) => present)];
-  const outputs = await run(session, feeds, { fetches, failing: question.failing, where: options.where });
-  const logits = floatsOf(outputs, "logits", { shape: [count, steps, shape.codebookSize], where: options.where });
-  const grown = caches.map(({ past: name, present, held }) => {
-    const rowShape = held?.shape.slice(1) ?? [];
-    const added = floatsOf(outputs, present, { shape: [steps, ...rowShape], where: options.where });
-    return [name, appended(held, added, [steps, ...rowShape])] as const;
-  });
-  const images = rows.map((_, i) => logits.subarray((i * logits.length) / count, ((i + 1) * logits.length) / count));
-  return { images, cache: Object.fromEntries(grown) };
+  const feeds = {
+    tokens,
+    ...(shape.classes.length === 0 ? {} : { class: int64(classIds, [count]) }),
+    ...cache.feeds(),
+  };
+  const fetches = ["logits", ...cache.present.map(({ name }) => name)];
+  const outputs = await run(session, feeds, { fetches, failing, where });
+  for (const { name, shapeOf } of cache.present) floatsOf(outputs, name, { shape: shapeOf(steps), where });
+  const logits = floatsOf(outputs, "logits", { shape: [count, steps, shape.codebookSize], where });
+  cache.append(outputs, steps);
+  return rows.map((_, i) => logits.subarray((i * logits.length) / count, ((i + 1) * logits.length) / count));
 }
 
 async function run(
@@ -76,33 +73,6 @@ async function run(
     const got = cause.message.replace(/[.]$/, "");
     throw mismatch({ what: "the graph cannot be run as its signature says", ...failing, where, got, cause });
   }
-}
-
-/** Inputs of the cache and the outputs that add to them, layer by layer. */
-function cacheNames({ inputs }: OnnxSession): { past: string; present: string }[] {
-  const names: { past: string; present: string }[] = [];
-  for (let layer = 0; inputs.some(({ name }) => name === pastNames(layer).keys); layer++) {
-    const [past, present] = [pastNames(layer), presentNames(layer)];
-    names.push({ past: past.keys, present: present.keys }, { past: past.values, present: present.values });
-  }
-  return names;
-}
-
-function emptyCache(session: OnnxSession, count: number): Cache {
-  const entries = cacheNames(session).map(({ past }) => {
-    const [, , ...rowShape] = session.inputs.find(({ name }) => name === past)?.shape ?? [];
-    return [past, { type: "float32", shape: [0, count, ...rowShape.map(Number)], data: new Float32Array(0) }] as const;
-  });
-  return Object.fromEntries(entries);
-}
-
-/** Caches grow along their first axis, time, and so by appending. */
-function appended(held: TensorValue | undefined, added: Float32Array, shape: readonly number[]): TensorValue {
-  const before = held?.data.length ?? 0;
-  const data = new Float32Array(before + added.length);
-  if (held?.data instanceof Float32Array) data.set(held.data);
-  data.set(added, before);
-  return { type: "float32", shape: [(held?.shape[0] ?? 0) + (shape[0] ?? 0), ...shape.slice(1)], data };
 }
 
 /** @throws mismatch for another type or shape; numerical if a number is not finite */
@@ -121,7 +91,7 @@ function floatsOf(
       todo:
         name === "logits"
           ? "Logits are of every position that is asked, over the K codes alone."
-          : "Return the new rows only, time first.",
+          : "Return the new rows only, [N, H, T, Dh].",
     });
   }
   const wrong = got.data.findIndex((number) => !Number.isFinite(number));

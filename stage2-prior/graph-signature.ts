@@ -4,7 +4,7 @@
  */
 import { mismatch, type TesseraError } from "../shared/errors.ts";
 import type { Dim, OnnxModel, OnnxType, ValueInfo } from "../shared/onnx/model.ts";
-import { pastNames, presentNames, type PriorShape } from "./signature.ts";
+import { PAST_LENGTH, pastNames, presentNames, type PriorShape } from "./signature.ts";
 
 /** A dimension that a signature asks for. */
 interface Size {
@@ -12,7 +12,7 @@ interface Size {
   fits(dim: Dim): boolean;
 }
 
-/** Chosen by the caller: N, T, P. */
+/** Chosen by the caller: N, T, R. */
 const free = (text: string): Size => ({ text, fits: (dim) => typeof dim === "string" });
 /** Known; a graph may leave it open. */
 const known = (size: Dim): Size => ({ text: String(size), fits: (dim) => typeof dim === "string" || dim === size });
@@ -45,6 +45,7 @@ export function checkGraphSignature(model: OnnxModel, shape: PriorShape, where: 
     inputs: [
       value("tokens", "int64", [count, length]),
       ...(classes.length === 0 ? [] : [value("class", "int64", [count])]),
+      ...(caches.length === 0 ? [] : [value(PAST_LENGTH, "int64", [known(1)])]),
       ...caches.flatMap(({ past }) => past),
     ],
     outputs: [
@@ -95,14 +96,14 @@ function cachesOf(inputs: readonly ValueInfo[], where: string): { past: Value[];
     const [past, present] = [pastNames(caches.length), presentNames(caches.length)];
     const keys = inputs.find(({ name }) => name === past.keys);
     if (keys === undefined) break;
-    const row = keys.shape.slice(2); // [H, Dh]
+    const [, heads = "", , headDimension = ""] = keys.shape;
     caches.push({
       past: [
-        value(past.keys, "float32", [free("P"), free("N"), said("H"), said("Dh")]),
-        value(past.values, "float32", [free("P"), free("N"), ...row.map(fixed)]),
+        value(past.keys, "float32", [free("N"), said("H"), free("R"), said("Dh")]),
+        value(past.values, "float32", [free("N"), fixed(heads), free("R"), fixed(headDimension)]),
       ],
       present: [present.keys, present.values].map((name) =>
-        value(name, "float32", [free("T"), free("N"), ...row.map(known)]),
+        value(name, "float32", [free("N"), known(heads), free("T"), known(headDimension)]),
       ),
     });
   }

@@ -10,14 +10,14 @@ import { errorNumber } from "../shared/disk.ts";
 import { badInput, TesseraError, usageError } from "../shared/errors.ts";
 import { sha256Hex } from "../shared/fingerprint.ts";
 import { decodeModel } from "../shared/onnx/read.ts";
-import type { SessionOptions } from "../shared/onnx/session.ts";
+import { createSession, type OnnxSession, type SessionOptions } from "../shared/onnx/session.ts";
 import type { TokenSet } from "../shared/token-file/index.ts";
 import { checkFingerprint, type TokenizerSpec } from "../shared/tokens.ts";
 import { checkGraphBehaviour } from "./graph-behaviour.ts";
 import { checkGraphSignature } from "./graph-signature.ts";
 import { measureBitsPerToken, type MeasureOptions } from "./held-out.ts";
 import { priorManifestConfig } from "./manifest.ts";
-import { createFullPass, openSessions, type PriorSessions } from "./networks.ts";
+import { createFullPass } from "./networks.ts";
 import { GRAPH_FILE, MEASURE_REMARKS, MEASURES, type LearntObjective, type PriorShape } from "./signature.ts";
 import { checkSameClasses } from "./token-data.ts";
 
@@ -60,13 +60,13 @@ export async function importPrior(options: ImportPriorOptions): Promise<Imported
   const graph = await readGraph(file);
   // Before the runtime sees it: references to other files are refused here.
   checkGraphSignature(decodeModel(graph, file), shape, file);
-  const sessions = await openForeign(graph, options);
+  const session = await openForeign(graph, options);
   let bitsPerToken: number | undefined;
   try {
-    await checkGraphBehaviour({ sessions, shape, where: file, signal: options.signal });
-    if (heldOut !== undefined) bitsPerToken = await measure(sessions, { ...options, heldOut });
+    await checkGraphBehaviour({ session, shape, where: file, signal: options.signal });
+    if (heldOut !== undefined) bitsPerToken = await measure(session, { ...options, heldOut });
   } finally {
-    await sessions.dispose();
+    await session.dispose();
   }
   const sha256 = sha256Hex(graph);
   const config = priorManifestConfig(shape, {}) as JsonObject;
@@ -119,12 +119,9 @@ async function readGraph(file: string): Promise<Uint8Array> {
 }
 
 /** A graph that the runtime refuses is the file's fault here. */
-async function openForeign(
-  graph: Uint8Array,
-  { file, objective, session = {} }: ImportPriorOptions,
-): Promise<PriorSessions> {
+async function openForeign(graph: Uint8Array, { file, session = {} }: ImportPriorOptions): Promise<OnnxSession> {
   try {
-    return await openSessions(graph, objective, session);
+    return await createSession(graph, session);
   } catch (cause) {
     if (!(cause instanceof TesseraError)) throw cause;
     throw badInput({ what: cause.message.replace(/[.]$/, ""), where: file, todo: "Export the model again.", cause });
@@ -132,7 +129,7 @@ async function openForeign(
 }
 
 async function measure(
-  sessions: PriorSessions,
+  session: OnnxSession,
   {
     tokenizer,
     classes,
@@ -144,7 +141,7 @@ async function measure(
   }: ImportPriorOptions & { heldOut: TokenSet },
 ): Promise<number> {
   const { codebookSize, grid } = tokenizer;
-  const network = createFullPass(sessions, { codebookSize, length: grid[0] * grid[1] });
+  const network = createFullPass(session, { codebookSize, length: grid[0] * grid[1] });
   const { grid: tokens, labels } = await heldOut.load();
   const shape = { objective, codebookSize, grid, classes: classes.length, maskSchedule };
   return measureBitsPerToken(network, { tokens, labels }, shape, { signal, onProgress });

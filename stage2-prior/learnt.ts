@@ -2,20 +2,13 @@
 import type { Artifact } from "../shared/artifact.ts";
 import { mismatch } from "../shared/errors.ts";
 import { decodeModel } from "../shared/onnx/read.ts";
-import type { OnnxSession, SessionOptions } from "../shared/onnx/session.ts";
+import { createSession, type OnnxSession, type SessionOptions } from "../shared/onnx/session.ts";
 import { sizeOf } from "../shared/records.ts";
 import type { Networks } from "./decoding.ts";
 import { measureBitsPerToken } from "./held-out.ts";
-import {
-  createCausalNetwork,
-  createFullPass,
-  createMaskedNetwork,
-  createRasterNetwork,
-  openSessions,
-  type CausalSessions,
-} from "./networks.ts";
+import { createCausalNetwork, createFullPass, createMaskedNetwork, createRasterNetwork } from "./networks.ts";
 import type { Network } from "./sample/guidance.ts";
-import { GRAPH_FILE, type LearntObjective, type PriorSpec } from "./signature.ts";
+import { GRAPH_FILE, PAST_LENGTH, pastNames, type LearntObjective, type PriorSpec } from "./signature.ts";
 
 export interface LearntSpec extends PriorSpec {
   readonly objective: LearntObjective;
@@ -30,33 +23,34 @@ interface NetworkOptions {
 }
 
 /** The way from each objective's graph to its network. */
-const NETWORKS: Readonly<Record<LearntObjective, (sessions: CausalSessions, options: NetworkOptions) => Network>> = {
+const NETWORKS: Readonly<Record<LearntObjective, (session: OnnxSession, options: NetworkOptions) => Network>> = {
   causal: createCausalNetwork,
-  pixelcnn: ({ growing }, options) => createRasterNetwork(growing, options),
-  masked: ({ growing }, options) => createMaskedNetwork(growing, options),
-  diffusion: ({ growing }, options) => createMaskedNetwork(growing, options),
+  pixelcnn: createRasterNetwork,
+  masked: createMaskedNetwork,
+  diffusion: createMaskedNetwork,
 };
 
-/** @throws bad-input if there is no such graph; mismatch if it was changed, or its K is not the manifest's */
+/** @throws bad-input if there is no such graph; mismatch if it was changed, its K is not the manifest's, or its cache is laid out otherwise */
 export async function openLearnt(artifact: Artifact, spec: LearntSpec, options: SessionOptions): Promise<Networks> {
   const { objective, codebookSize, grid } = spec;
   const graph = await artifact.read(GRAPH_FILE);
   // Anybody's graph may lie here: read by us first, which refuses references to other files, before the runtime follows any.
   decodeModel(graph, artifact.path(GRAPH_FILE));
-  const sessions = await openSessions(graph, objective, options);
+  const session = await createSession(graph, options);
   try {
-    checkGraph(sessions.growing, spec, artifact.path(GRAPH_FILE));
+    checkGraph(session, spec, artifact.path(GRAPH_FILE));
+    checkCache(session, artifact.path(GRAPH_FILE));
   } catch (error) {
-    await sessions.dispose();
+    await session.dispose();
     throw error;
   }
   const length = sizeOf(grid);
-  const fullPass = createFullPass(sessions, { codebookSize, length });
+  const fullPass = createFullPass(session, { codebookSize, length });
   return {
-    create: (classIds) => NETWORKS[objective](sessions, { codebookSize, length, classIds }),
+    create: (classIds) => NETWORKS[objective](session, { codebookSize, length, classIds }),
     bitsPerToken: (data, measuring) =>
       measureBitsPerToken(fullPass, data, { ...spec, classes: spec.classes.length }, measuring),
-    dispose: () => sessions.dispose(),
+    dispose: () => session.dispose(),
   };
 }
 
@@ -71,5 +65,18 @@ function checkGraph(session: OnnxSession, spec: PriorSpec, where: string): void 
     expected: `logits float32 […, ${spec.codebookSize}]`,
     got: logits === undefined ? "no output called logits" : `${logits.type} [${logits.shape.join(", ")}]`,
     todo: "Export the prior again with the K of its tokenizer.",
+  });
+}
+
+/** A graph that is not told how many rows of its cache count would be fed rows that hold nothing. */
+function checkCache({ inputs }: OnnxSession, where: string): void {
+  const keys = inputs.find(({ name }) => name === pastNames(0).keys);
+  if (keys === undefined || inputs.some(({ name }) => name === PAST_LENGTH)) return;
+  throw mismatch({
+    what: "the graph's key–value cache is laid out otherwise",
+    where,
+    expected: `an input ${PAST_LENGTH}, and ${pastNames(0).keys} [N, H, R, Dh]`,
+    got: `${keys.name} [${keys.shape.join(", ")}] alone`,
+    todo: "Publish it again: its training command with --resume --overwrite takes what the last checkpoint holds.",
   });
 }

@@ -3,8 +3,9 @@
  * with a manifest, is a prior; see artifacts/README.md.
  *
  * - masked, diffusion and pixelcnn: `tokens` int64 [N,L] (K = unknown), `class` int64 [N] → `logits` float32 [N,L,K]
- * - causal: `tokens` int64 [N,T] (K at the very start), `class` int64 [N], per layer `past_keys_i`, `past_values_i` float32 [P,N,H,Dh] →
- *   `logits` float32 [N,T,K], `present_keys_i`, `present_values_i` float32 [T,N,H,Dh]: the new rows only
+ * - causal: `tokens` int64 [N,T] (K at the very start), `class` int64 [N], `past_length` int64 [1] = P, per layer `past_keys_i`, `past_values_i`
+ *   float32 [N,H,R,Dh], of which the first P ≤ R rows count → `logits` float32 [N,T,K], `present_keys_i`, `present_values_i` float32 [N,H,T,Dh]:
+ *   the new rows only
  * - uniform, unigram and markov2d: no graph but int32 counts, whose arrays each leaf of baselines/ names
  */
 
@@ -46,6 +47,7 @@ export const MEASURE_REMARKS: Readonly<Record<Measure, string>> = {
 export const GRAPH_FILE = "prior.onnx";
 export const COUNTS_FILE = "counts.safetensors";
 
+export const PAST_LENGTH = "past_length";
 export const pastNames = (layer: number) => ({ keys: `past_keys_${layer}`, values: `past_values_${layer}` }) as const;
 export const presentNames = (layer: number) =>
   ({ keys: `present_keys_${layer}`, values: `present_values_${layer}` }) as const;

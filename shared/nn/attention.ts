@@ -95,37 +95,48 @@ const overKeys = (parts: readonly tf.Tensor[]): tf.Tensor =>
     return tf.add(missing === 0 ? sum : tf.pad(sum, [[0, 0], [0, 0], [0, missing], [0, 0]]), part); // prettier-ignore
   });
 
-/** Rows already computed, time-major so that the first P are one contiguous piece of a larger buffer: [P, N, H, Dh] each. */
+/** Rows already computed, a head's one after the other in memory: [N, H, R, Dh] each, of which the first P count. */
 export interface AttentionCache {
   readonly keys: tf.Tensor;
   readonly values: tf.Tensor;
 }
 
+/** Additive masks that hide keys. */
+export interface HiddenKeys {
+  /** [R], of the cache: see `beyond`. */
+  readonly past: tf.Tensor;
+  /** [T, T], of the new rows among themselves: see `laterHidden`. */
+  readonly present: tf.Tensor;
+}
+
 /**
- * Attention of T new positions to P cached ones and, causally, to each other. The caches are never copied: scores and outputs are the
- * sums of a part over the past and a part over the new rows. Sizes T and P may be open (traced as symbols).
- * @param q [N, H, T, Dh], already divided by √Dh @param present new keys and values [T, N, H, Dh]
- * @param visible [T, T] additive mask of the new rows among themselves
+ * Attention of T new positions to those cached and, causally, to each other. The caches are never copied: scores and outputs are the
+ * sums of a part over the past and a part over the new rows. Sizes T and R may be open (traced as symbols).
+ * @param q [N, H, T, Dh], already divided by √Dh @param past R ≥ 1 rows, finite also where they are hidden
+ * @param present new keys and values [N, H, T, Dh]
+ * @returns [N, H, T, Dh]
  */
 export function cachedAttention(
   q: tf.Tensor,
   past: AttentionCache,
   present: AttentionCache,
-  visible: tf.Tensor,
+  hidden: HiddenKeys,
 ): tf.Tensor {
-  const [pastLength] = past.keys.shape as [number];
-  const newLength = q.shape[2] ?? 0;
-  const asColumns = (keys: tf.Tensor): tf.Tensor => tf.transpose(keys, [1, 2, 3, 0]); // [N, H, Dh, P]
-  const asRows = (values: tf.Tensor): tf.Tensor => tf.transpose(values, [1, 2, 0, 3]); // [N, H, P, Dh]
-  const scores = tf.concat([product(q, asColumns(past.keys)), tf.add(product(q, asColumns(present.keys)), visible)], 3); // [N, H, T, P + T]
+  const [held = 0, newLength = 0] = [past.keys.shape[2], q.shape[2]];
+  const toKeys = (keys: tf.Tensor): tf.Tensor => product(q, keys, false, true);
+  const scores = tf.concat([tf.add(toKeys(past.keys), hidden.past), tf.add(toKeys(present.keys), hidden.present)], 3); // [N, H, T, R + T]
   const weights = tf.softmax(scores);
-  const toPast = tf.slice(weights, [0, 0, 0, 0], [-1, -1, -1, pastLength]);
-  const toPresent = tf.slice(weights, [0, 0, 0, pastLength], [-1, -1, -1, newLength]);
-  return tf.add(product(toPast, asRows(past.values)), product(toPresent, asRows(present.values))); // [N, H, T, Dh]
+  const toPast = tf.slice(weights, [0, 0, 0, 0], [-1, -1, -1, held]);
+  const toPresent = tf.slice(weights, [0, 0, 0, held], [-1, -1, -1, newLength]);
+  return tf.add(product(toPast, past.values), product(toPresent, present.values));
 }
 
 /** Additive mask [T, T] of positions `rows` [T] among themselves: later ones are hidden. */
-export function laterHidden(positions: tf.Tensor1D): tf.Tensor {
-  const later = tf.greater(tf.expandDims(positions, 0), tf.expandDims(positions, 1)); // [T, T]
-  return tf.mul(tf.cast(later, "float32"), HIDDEN);
+export function laterHidden(rows: tf.Tensor): tf.Tensor {
+  return hiddenWhere(tf.greater(tf.expandDims(rows, 0), tf.expandDims(rows, 1))); // [T, T]
 }
+
+/** Additive mask [R] of rows 0 … R−1 (`rows` [R]): those from `length` [1] on hold nothing and are hidden. */
+export const beyond = (rows: tf.Tensor, length: tf.Tensor): tf.Tensor => hiddenWhere(tf.greaterEqual(rows, length));
+
+const hiddenWhere = (condition: tf.Tensor): tf.Tensor => tf.mul(tf.cast(condition, "float32"), HIDDEN);

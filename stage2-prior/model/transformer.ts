@@ -7,7 +7,7 @@
  */
 import type { Tensors } from "../../shared/engine/engine.ts";
 import { tf } from "../../shared/engine/tf.ts";
-import { attention, cachedAttention, laterHidden, type AttentionCache } from "../../shared/nn/attention.ts";
+import { attention, beyond, cachedAttention, laterHidden, type AttentionCache } from "../../shared/nn/attention.ts";
 import { dropout } from "../../shared/nn/dropout.ts";
 import { linear } from "../../shared/nn/layers.ts";
 import { rmsNorm } from "../../shared/nn/norm.ts";
@@ -51,15 +51,16 @@ export function forward(
   options: ForwardOptions,
 ): tf.Tensor {
   const [count = 0, length = 0] = input.ids.shape;
-  const angles = anglesAt(size, 0, length);
+  const at: RowsAt = (table) => tf.slice(table, [0, 0], [length, -1]);
+  const angles = anglesAt(size, at);
   const drop = (x: tf.Tensor, site: string): tf.Tensor =>
     options.dropout === undefined
       ? x
       : dropout(x, entryOf(options.dropout.masks, `dropout.${site}`), options.dropout.rate);
-  let x = drop(embed(weights, input, size, { start: 0, length }), "embedding"); // [N, L, M]
+  let x = drop(embed(weights, input, size, at), "embedding"); // [N, L, M]
   for (let i = 0; i < size.layers; i++) {
     const block = layer(weights, `block${i}`);
-    const { q, k, v } = projections(x, block, size, angles); // [N, L, H, Dh] each
+    const { q, k, v } = projections(x, block, { ...size, count, length }, angles); // [N, L, H, Dh] each
     const heads = attention(headsFirst(q), headsFirst(k), headsFirst(v), options); // [N, H, L, Dh]
     const merged = tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [count, length, size.width]); // [N, L, M]
     x = tf.add(x, drop(linear(merged, layer(block, "out")), `block${i}.attention`));
@@ -68,65 +69,79 @@ export function forward(
   return readOut(weights, x);
 }
 
+/** Rows of a table with one a position: [L, ..] → [T, ..]. */
+type RowsAt = (table: tf.Tensor) => tf.Tensor;
+
+/** What a causal network has of the positions before. */
+export interface Past {
+  /** int32 [1]: P, how many they are. */
+  readonly length: tf.Tensor;
+  /** Per layer, [N, H, R, Dh] with 1 ≤ R ≤ L and P ≤ R. */
+  readonly caches: readonly AttentionCache[];
+}
+
 /**
  * The causal network with the keys and values of P earlier positions given: costs what the T new positions cost.
- * @param ids int32 [N, T] @param past per layer, [P, N, H, Dh]
- * @returns logits [N, T, K] and, per layer, the new rows [T, N, H, Dh]
+ * @param ids int32 [N, T]
+ * @returns logits [N, T, K] and, per layer, the new rows [N, H, T, Dh]
  */
 export function forwardCached(
   weights: Tensors,
-  input: NetworkInput & { readonly past: readonly AttentionCache[] },
+  input: NetworkInput & { readonly past: Past },
   size: TransformerSize,
 ): { logits: tf.Tensor; present: AttentionCache[] } {
+  const { length: pastLength, caches } = input.past;
   const [count = 0, length = 0] = input.ids.shape;
-  const start = input.past[0]?.keys.shape[0] ?? 0;
-  const angles = anglesAt(size, start, length);
-  const positions = tf.slice(tf.range(0, size.grid[0] * size.grid[1]), [start], [length]);
-  const visible = laterHidden(positions); // [T, T]
+  const all = tf.range(0, size.grid[0] * size.grid[1], 1, "int32"); // [L]
+  const first = (rows: number): tf.Tensor => tf.slice(all, [0], [rows]);
+  const positions = tf.add(first(length), pastLength); // [T]
+  const at: RowsAt = (table) => rowsOf(table, positions);
+  const angles = anglesAt(size, at);
+  const held = first(caches[0]?.keys.shape[2] ?? 0); // [R]
+  const hidden = { past: beyond(held, pastLength), present: laterHidden(positions) };
   const present: AttentionCache[] = [];
-  let x = embed(weights, input, size, { start, length }); // [N, T, M]
-  for (const [i, past] of input.past.entries()) {
+  // Rows all the way, which linear layers need not reshape: at one token a call every node counts.
+  let x = tf.reshape(embed(weights, input, size, at), [count * length, size.width]); // [N·T, M]
+  for (const [i, past] of caches.entries()) {
     const block = layer(weights, `block${i}`);
-    const { q, k, v } = projections(x, block, size, angles);
-    const rows = { keys: tf.transpose(k, [1, 0, 2, 3]), values: tf.transpose(v, [1, 0, 2, 3]) }; // [T, N, H, Dh]
-    const heads = cachedAttention(headsFirst(q), past, rows, visible); // [N, H, T, Dh]
-    const merged = tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [count, length, size.width]);
+    const { q, k, v } = projections(x, block, { ...size, count, length }, angles);
+    const rows = { keys: headsFirst(k), values: headsFirst(v) }; // [N, H, T, Dh]
+    const heads = cachedAttention(headsFirst(q), past, rows, hidden); // [N, H, T, Dh]
+    const merged = tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [count * length, size.width]);
     x = tf.add(x, linear(merged, layer(block, "out")));
     x = tf.add(x, feedForward(x, block));
     present.push(rows);
   }
-  return { logits: readOut(weights, x), present };
+  return { logits: tf.reshape(readOut(weights, x), [count, length, size.codebookSize]), present };
 }
 
 const headsFirst = (x: tf.Tensor): tf.Tensor => tf.transpose(x, [0, 2, 1, 3]); // [N, H, L, Dh]
 
 /** Token, position and class, added up: [N, T, M]. */
-function embed(
-  weights: Tensors,
-  input: NetworkInput,
-  size: TransformerSize,
-  at: { start: number; length: number },
-): tf.Tensor {
+function embed(weights: Tensors, input: NetworkInput, size: TransformerSize, at: RowsAt): tf.Tensor {
   const tokens = rowsOf(entryOf(weights, "embed.token"), input.ids); // [N, T, M]
-  const positions = tf.slice(entryOf(weights, "embed.position"), [at.start, 0], [at.length, size.width]); // [T, M]
-  const placed = tf.add(tokens, positions);
+  const placed = tf.add(tokens, at(entryOf(weights, "embed.position"))); // [T, M]
   if (size.classes === 0) return placed;
   return tf.add(placed, tf.expandDims(rowsOf(entryOf(weights, "embed.class"), input.classIds), 1)); // [N, 1, M]
 }
 
-/** Cosines and sines [T, 1, Dh/2] of positions start … start + length − 1. */
-function anglesAt(size: TransformerSize, start: number, length: number): { cos: tf.Tensor; sin: tf.Tensor } {
+/** Cosines and sines of the positions' angles: [T, 1, Dh/2]. */
+function anglesAt(size: TransformerSize, at: RowsAt): { cos: tf.Tensor; sin: tf.Tensor } {
   const { cos, sin, shape } = rotaryTables(size.grid, size.width / size.heads);
-  const rows = (table: Float32Array): tf.Tensor =>
-    tf.reshape(tf.slice(tf.tensor(table, [...shape]), [start, 0], [length, shape[1]]), [length, 1, shape[1]]);
+  const rows = (table: Float32Array): tf.Tensor => tf.expandDims(at(tf.tensor(table, [...shape])), 1);
   return { cos: rows(cos), sin: rows(sin) };
 }
 
-/** Queries (divided by √Dh), keys and values of the normalised input, positions turned in: [N, T, H, Dh] each. */
-function projections(x: tf.Tensor, block: Tensors, size: TransformerSize, angles: { cos: tf.Tensor; sin: tf.Tensor }) {
-  const [count = 0, length = 0] = x.shape;
+/** Queries (divided by √Dh), keys and values of the normalised input [.., M], positions turned in: [N, T, H, Dh] each. */
+function projections(
+  x: tf.Tensor,
+  block: Tensors,
+  size: TransformerSize & { readonly count: number; readonly length: number },
+  angles: { cos: tf.Tensor; sin: tf.Tensor },
+) {
+  const { count, length } = size;
   const headDimension = size.width / size.heads;
-  const all = linear(rmsNorm(x, entryOf(block, "attentionNorm.gain")), layer(block, "qkv")); // [N, T, 3M]
+  const all = linear(rmsNorm(x, entryOf(block, "attentionNorm.gain")), layer(block, "qkv")); // [.., 3M]
   const parts = tf.reshape(all, [count, length, 3 * size.heads, headDimension]);
   const heads = size.heads;
   const [turning, v] = tf.split(parts, [2 * heads, heads], 2) as [tf.Tensor, tf.Tensor];
@@ -136,10 +151,10 @@ function projections(x: tf.Tensor, block: Tensors, size: TransformerSize, angles
 
 function feedForward(x: tf.Tensor, block: Tensors): tf.Tensor {
   const normalised = rmsNorm(x, entryOf(block, "feedForwardNorm.gain"));
-  const hidden = swiglu(linear(normalised, layer(block, "gate")), linear(normalised, layer(block, "up"))); // [N, T, F]
+  const hidden = swiglu(linear(normalised, layer(block, "gate")), linear(normalised, layer(block, "up"))); // [.., F]
   return linear(hidden, layer(block, "down"));
 }
 
 function readOut(weights: Tensors, x: tf.Tensor): tf.Tensor {
-  return linear(rmsNorm(x, entryOf(weights, "norm.gain")), layer(weights, "head")); // [N, T, K]
+  return linear(rmsNorm(x, entryOf(weights, "norm.gain")), layer(weights, "head")); // [.., K]
 }

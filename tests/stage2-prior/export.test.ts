@@ -108,11 +108,12 @@ describe("signatures", () => {
     expect(described(outputs)).toEqual(["logits float32 [N,16,7]"]);
   });
 
-  test("causal: a cache of P rows a layer in, the new T rows out", async () => {
+  test("causal: a cache of R rows a head and how many of them count in, the new T rows out", async () => {
     const { inputs, outputs } = await graphOf({ objective: "causal" });
     const rows = (when: string, size: string): string[] =>
-      [0, 1].flatMap((layer) => ["keys", "values"].map((what) => `${when}_${what}_${layer} float32 [${size},N,2,8]`));
-    expect(described(inputs)).toEqual(["class int64 [N]", "tokens int64 [N,T]", ...rows("past", "P")].sort());
+      [0, 1].flatMap((layer) => ["keys", "values"].map((what) => `${when}_${what}_${layer} float32 [N,2,${size},8]`));
+    const given = ["class int64 [N]", "past_length int64 [1]", "tokens int64 [N,T]", ...rows("past", "R")];
+    expect(described(inputs)).toEqual(given.sort());
     expect(described(outputs)).toEqual(["logits float32 [N,T,7]", ...rows("present", "T")].sort());
   });
 });

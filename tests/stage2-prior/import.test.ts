@@ -10,6 +10,7 @@ import { createTokenWriter, openTokens, type TokenSet } from "../../shared/token
 import { importPrior, type ImportPriorOptions } from "../../stage2-prior/import.ts";
 import { loadPrior } from "../../stage2-prior/prior.ts";
 import { LEARNT_OBJECTIVES } from "../../stage2-prior/signature.ts";
+import { bytesOf } from "../shared/onnx/models.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
 import { CODES, edited, exported, floats, grafted, int, integers, ints, LENGTH, lookup, node, table, withExternalData } from "./foreign-graphs.ts"; // prettier-ignore
 import { FINGERPRINT } from "./tiny-artifact.ts";
@@ -160,8 +161,10 @@ describe("declares another signature (4)", () => {
     ["layers with a gap", ["keys", "values"].reduce((graph, what) => renamed(graph, `past_${what}_1`, `past_${what}_2`), causal), /past_keys_2|present_keys_1/, { objective: "causal" }],
     ["a layer without values", renamed(causal, "past_values_1", "values"), /no input "past_values_1"/, { objective: "causal" }],
     ["a layer that returns nothing", renamed(causal, "present_keys_1", "rows"), /no output "present_keys_1"/, { objective: "causal" }],
-    ["values of other heads", edited(causal, withValue("inputs", "past_values_0", { shape: ["P", "N", 4, 8] })), /\[P, N, 2, 8\], got float32 \[P, N, 4, 8\]/, { objective: "causal" }],
-    ["heads left open", edited(causal, withValue("inputs", "past_keys_0", { shape: ["P", "N", "H", 8] })), /\[P, N, H, Dh\]/, { objective: "causal" }],
+    ["values of other heads", edited(causal, withValue("inputs", "past_values_0", { shape: ["N", 4, "R", 8] })), /\[N, 2, R, 8\], got float32 \[N, 4, R, 8\]/, { objective: "causal" }],
+    ["heads left open", edited(causal, withValue("inputs", "past_keys_0", { shape: ["N", "H", "R", 8] })), /\[N, H, R, Dh\]/, { objective: "causal" }],
+    ["a cache time first", edited(causal, withValue("inputs", "past_keys_0", { shape: ["P", "N", 2, 8] })), /\[N, H, R, Dh\], got float32 \[P, N, 2, 8\]/, { objective: "causal" }],
+    ["a cache of which all rows count", renamed(causal, "past_length", "length"), /no input "past_length".*int64 \[1\]/, { objective: "causal" }],
   ])("%s", (_what, graph, message, changes = {}) => refused(graph, { message, ...changes }));
 }); // prettier-ignore
 
@@ -195,7 +198,11 @@ describe("behaves otherwise (4)", () => {
       nodes: [...["keys", "values"].map((what) => node("Mul", [`past_${what}_0`, "zero"], `lost_${what}`)), ...nodes.map((old) => ({ ...old, inputs: old.inputs.map((name) => name.replace(/^past_(keys|values)_0$/, "lost_$1")) }))],
       initializers: [...initializers, floats("zero", [1], [0])],
     })), /cache gives other logits/, { objective: "causal" }],
-    ["causal, returning old rows too", grafted(edited(causal, withValue("outputs", "present_keys_0", { shape: ["S", "N", 2, 8] })), "present_keys_0", [node("Concat", ["past_keys_0", "inner"], "present_keys_0", { axis: int(0) })]), /present_keys_0 come in another shape.*new rows only/, { objective: "causal" }],
+    ["causal, counting rows that hold nothing", edited(causal, ({ nodes, initializers }) => ({
+      nodes: nodes.map((old) => (old.op === "GreaterOrEqual" ? { ...old, inputs: [old.inputs[0] ?? "", "sixteen"] } : old)),
+      initializers: [...initializers, { name: "sixteen", type: "int32", shape: [1], data: bytesOf(Int32Array.of(16)) }],
+    })), /cache gives other logits|depend/, { objective: "causal" }],
+    ["causal, returning old rows too", grafted(edited(causal, withValue("outputs", "present_keys_0", { shape: ["N", 2, "S", 8] })), "present_keys_0", [node("Concat", ["past_keys_0", "inner"], "present_keys_0", { axis: int(2) })]), /present_keys_0 come in another shape.*new rows only/, { objective: "causal" }],
   ])("%s", (_what, graph, message, changes = {}) => refused(graph, { message, ...changes }));
 
   test.each([["NaN", 0], ["infinity", 1]])("%s is a numerical error (5)", (_what, offset) => {

@@ -11,20 +11,19 @@ const ROW = HEADS * HEAD_DIMENSION;
 
 type Feeds = Readonly<Record<string, TensorValue>>;
 interface Call {
-  readonly session: string;
   readonly feeds: Feeds;
 }
 
 const numbersOf = (feeds: Feeds, name: string): number[] => [...(feeds[name]?.data ?? [])].map(Number);
 
 /** A session that notes its feeds (copied: the cache goes on changing) and answers with `answer`. */
-function fake(name: string, inputs: readonly ValueInfo[], answer: (feeds: Feeds) => Feeds, calls: Call[]): OnnxSession {
+function fake(inputs: readonly ValueInfo[], answer: (feeds: Feeds) => Feeds, calls: Call[]): OnnxSession {
   return {
     inputs,
     outputs: [],
     run: (feeds) => {
       const copies = Object.entries(feeds).map(([key, feed]) => [key, { ...feed, data: feed.data.slice() }] as const);
-      calls.push({ session: name, feeds: Object.fromEntries(copies) });
+      calls.push({ feeds: Object.fromEntries(copies) });
       return Promise.resolve({ ...answer(feeds) });
     },
     dispose: () => Promise.resolve(),
@@ -41,7 +40,7 @@ describe("masked", () => {
 
   test("feeds ids, with K for what is unknown, and the classes; gives the logits", async () => {
     const calls: Call[] = [];
-    const network = createMaskedNetwork(fake("only", inputs, answer, calls), options);
+    const network = createMaskedNetwork(fake(inputs, answer, calls), options);
     expect(await network(Int32Array.of(0, UNKNOWN, 4, UNKNOWN, UNKNOWN, 2))).toEqual(logits);
     expect(calls[0]?.feeds).toEqual({
       tokens: { type: "int64", shape: [2, 3], data: BigInt64Array.of(0n, 5n, 4n, 5n, 5n, 2n) },
@@ -51,13 +50,13 @@ describe("masked", () => {
 
   test("feeds no class to a graph that asks for none", async () => {
     const calls: Call[] = [];
-    await createMaskedNetwork(fake("only", inputs.slice(0, 1), answer, calls), options)(new Int32Array(6));
+    await createMaskedNetwork(fake(inputs.slice(0, 1), answer, calls), options)(new Int32Array(6));
     expect(Object.keys(calls[0]?.feeds ?? {})).toEqual(["tokens"]);
   });
 
   test("refuses an id outside the codebook before the graph sees it", async () => {
     const calls: Call[] = [];
-    const network = createMaskedNetwork(fake("only", inputs, answer, calls), options);
+    const network = createMaskedNetwork(fake(inputs, answer, calls), options);
     await expect(network(Int32Array.of(0, 0, K, 0, 0, 0))).rejects.toMatchObject({ code: "bad-input" });
     expect(calls).toEqual([]);
   });
@@ -73,7 +72,7 @@ describe("raster", () => {
       return { logits: { type: "float32", shape: [2, length, K], data } };
     };
   const create = (calls: Call[], length = LENGTH) =>
-    createRasterNetwork(fake("only", inputs, answer(length), calls), {
+    createRasterNetwork(fake(inputs, answer(length), calls), {
       codebookSize: K,
       length: LENGTH,
       classIds: Int32Array.of(1, 4),
@@ -106,77 +105,80 @@ describe("raster", () => {
 });
 
 describe("causal", () => {
-  const LENGTH = 6;
+  const LENGTH = 150;
   const COUNT = 2;
-  const rows = ["P", "N", HEADS, HEAD_DIMENSION] as const;
+  const rows = ["N", HEADS, "R", HEAD_DIMENSION] as const;
+  const CACHES = [0, 1].flatMap((layer) => [`keys_${layer}`, `values_${layer}`]);
   const inputs = [
     input("tokens", "int64", ["N", "T"]),
     input("class", "int64", ["N"]),
-    ...[0, 1].flatMap((layer) => [
-      input(`past_keys_${layer}`, "float32", rows),
-      input(`past_values_${layer}`, "float32", rows),
-    ]),
+    input("past_length", "int64", [1]),
+    ...CACHES.map((name) => input(`past_${name}`, "float32", rows)),
   ];
 
-  /** New row of position t, image n: 100·t + 10·n + where it belongs; logits of position t, image n: 10·t + n + k/8. */
-  const answer = (feeds: Feeds): Feeds => {
-    const [past = 0] = feeds["past_keys_0"]?.shape ?? [];
-    const [, steps = 0] = feeds["tokens"]?.shape ?? [];
-    const made = (offset: number): TensorValue => ({
-      type: "float32",
-      shape: [steps, COUNT, HEADS, HEAD_DIMENSION],
-      data: Float32Array.from(
-        { length: steps * COUNT * ROW },
-        (_, i) => 100 * (past + Math.floor(i / (COUNT * ROW))) + 10 * (Math.floor(i / ROW) % COUNT) + offset,
-      ),
+  /** [N, H, T, Dh]: rows of positions from `start` on, no two numbers alike. */
+  const rowsFrom = (start: number, steps: number, cache: number): Float32Array =>
+    Float32Array.from({ length: COUNT * ROW * steps }, (_, i) => {
+      const [head, at, d] = [Math.floor(i / (steps * HEAD_DIMENSION)), Math.floor(i / HEAD_DIMENSION) % steps, i % HEAD_DIMENSION]; // prettier-ignore
+      return start + at + 1000 * head + d / 8 + cache / 64;
     });
+
+  /** Logits of position t, image n: 10·t + n + k/8. */
+  const answer = (feeds: Feeds): Feeds => {
+    const [past = 0] = numbersOf(feeds, "past_length");
+    const [, steps = 0] = feeds["tokens"]?.shape ?? [];
     const logits = Float32Array.from({ length: COUNT * steps * K }, (_, i) => {
       const [image, at] = [Math.floor(i / (steps * K)), Math.floor(i / K) % steps];
       return 10 * (past + at) + image + (i % K) / 8;
     });
+    const shape = [COUNT, HEADS, steps, HEAD_DIMENSION];
     return {
       logits: { type: "float32", shape: [COUNT, steps, K], data: logits },
       ...Object.fromEntries(
-        [0, 1].flatMap((layer) => [
-          [`present_keys_${layer}`, made(2 * layer)],
-          [`present_values_${layer}`, made(2 * layer + 1)],
-        ]),
+        CACHES.map((name, i) => [`present_${name}`, { type: "float32", shape, data: rowsFrom(past, steps, i) }]),
       ),
     };
   };
   function setUp() {
     const calls: Call[] = [];
-    const sessions = { growing: fake("growing", inputs, answer, calls), empty: fake("empty", inputs, answer, calls) };
+    const session = fake(inputs, answer, calls);
     const create = () =>
-      createCausalNetwork(sessions, { codebookSize: K, length: LENGTH, classIds: Int32Array.of(3, 3) });
+      createCausalNetwork(session, { codebookSize: K, length: LENGTH, classIds: Int32Array.of(3, 3) });
     return { calls, create };
   }
 
-  test("the first call goes to the session for the empty cache, all others to the growing one", async () => {
+  test.each([
+    { pieces: Array<number>(LENGTH).fill(1) },
+    { pieces: [3, 1, 146] },
+    { pieces: [63, 1, 1, 63, 1, 21] },
+    { pieces: [LENGTH] },
+  ])("each call is fed all rows that earlier ones returned, in pieces of $pieces", async ({ pieces }) => {
     const { calls, create } = setUp();
     const network = create();
-    for (let i = 0; i < 3; i++) await network(new Int32Array(COUNT));
-    expect(calls.map(({ session }) => session)).toEqual(["empty", "growing", "growing"]);
+    for (const steps of pieces) await network(new Int32Array(COUNT * steps));
+    let past = 0;
+    for (const [at, { feeds }] of calls.entries()) {
+      expect(numbersOf(feeds, "past_length")).toEqual([past]);
+      for (const [i, name] of CACHES.entries()) {
+        const { shape = [], data = [] } = feeds[`past_${name}`] ?? {};
+        const room = shape[2] ?? 0;
+        expect(shape).toEqual([COUNT, HEADS, room, HEAD_DIMENSION]);
+        expect(room).toBeGreaterThanOrEqual(Math.max(1, past));
+        expect(room).toBeLessThanOrEqual(Math.min(LENGTH, past + 64));
+        const held = [...data].filter((_, k) => Math.floor(k / HEAD_DIMENSION) % room < past);
+        expect(held).toEqual([...rowsFrom(0, past, i)]);
+        expect([...data].map(Number).every(Number.isFinite)).toBe(true);
+      }
+      past += pieces[at] ?? NaN;
+    }
+    expect(past).toBe(LENGTH);
   });
 
-  test.each([{ pieces: [1, 1, 1, 1, 1, 1] }, { pieces: [3, 1, 2] }, { pieces: [1, 4, 1] }])(
-    "each call is fed all rows that earlier ones returned, in pieces of $pieces",
-    async ({ pieces }) => {
-      const { calls, create } = setUp();
-      const network = create();
-      for (const steps of pieces) await network(new Int32Array(COUNT * steps));
-      let past = 0;
-      for (const [at, { feeds }] of calls.entries()) {
-        for (const [offset, name] of ["past_keys_0", "past_values_0", "past_keys_1", "past_values_1"].entries()) {
-          expect(feeds[name]?.shape).toEqual([past, COUNT, HEADS, HEAD_DIMENSION]);
-          const expected = Array.from({ length: past * COUNT * ROW }, (_, i) => 100 * Math.floor(i / (COUNT * ROW)) + 10 * (Math.floor(i / ROW) % COUNT) + offset); // prettier-ignore
-          expect(numbersOf(feeds, name)).toEqual(expected);
-        }
-        past += pieces[at] ?? NaN;
-      }
-      expect(past).toBe(LENGTH);
-    },
-  );
+  test("a position beyond the grid is refused, not written over another head's rows", async () => {
+    const network = setUp().create();
+    await network(new Int32Array(COUNT * LENGTH));
+    await expect(network(new Int32Array(COUNT))).rejects.toThrow(/150 positions/);
+  });
 
   test("gives the logits of each image's last position", async () => {
     const { create } = setUp();
@@ -203,6 +205,6 @@ describe("causal", () => {
     const [first, second] = [create(), create()];
     await first(new Int32Array(COUNT));
     await second(new Int32Array(COUNT));
-    expect(calls.map(({ session }) => session)).toEqual(["empty", "empty"]);
+    expect(calls.map(({ feeds }) => numbersOf(feeds, "past_length"))).toEqual([[0], [0]]);
   });
 });

@@ -17,6 +17,7 @@ import { toTensors } from "../contracts/bottleneck.ts";
 import { describePrior, describeUnconditional } from "../contracts/prior.ts";
 import { bytesOf } from "../shared/onnx/models.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
+import { edited, exported } from "./foreign-graphs.ts";
 import { FINGERPRINT, publishUntrained, untrained } from "./tiny-artifact.ts";
 import { tinyPrior } from "./tiny-config.ts";
 
@@ -171,6 +172,23 @@ describe("a graph of anybody's making", () => {
       await expect(prior.sample({ count: 1, rng: Rng.fromSeed(1) })).rejects.toMatchObject({ exitCode: 4 });
       await prior.dispose();
     }
+  });
+
+  test("whose cache is time first, as it once was, is refused (4), and how to publish it again is said", async () => {
+    const whole = exported("causal", { classes: 0 });
+    const timeFirst = edited(whole, ({ inputs, nodes }) => ({
+      inputs: inputs
+        .filter(({ name }) => name !== "past_length")
+        .map((input) => (input.name.startsWith("past_") ? { ...input, shape: ["P", "N", 2, 8] } : input)),
+      nodes: nodes.map((old) => ({
+        ...old,
+        inputs: old.inputs.map((name) => (name === "past_length" ? "tokens" : name)),
+      })),
+    }));
+    await expect(loadPrior(await publishGraph(timeFirst, { objective: "causal" }), OPTIONS)).rejects.toMatchObject({
+      exitCode: 4,
+      message: expect.stringMatching(/\[N, H, R, Dh\], got past_keys_0 \[P, N, 2, 8\].*--resume --overwrite/) as string,
+    });
   });
 
   test("that is no ONNX file is bad input (3)", async () => {

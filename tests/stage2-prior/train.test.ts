@@ -14,7 +14,12 @@ import { createTokenWriter, openTokens, type TokenSet } from "../../shared/token
 import { silentReporter } from "../../shared/train/reporter.ts";
 import { exportCausal, exportFullGrid } from "../../stage2-prior/export.ts";
 import { networkOf } from "../../stage2-prior/model/index.ts";
-import { createCausalNetwork, createMaskedNetwork, createRasterNetwork } from "../../stage2-prior/networks.ts";
+import {
+  createCausalNetwork,
+  createFullPass,
+  createMaskedNetwork,
+  createRasterNetwork,
+} from "../../stage2-prior/networks.ts";
 import type { LearntObjective } from "../../stage2-prior/signature.ts";
 import { trainPrior, type PriorRun, type TrainPriorOptions } from "../../stage2-prior/train.ts";
 import { evaluationWeights, initialPriorState } from "../../stage2-prior/training-step.ts";
@@ -222,12 +227,9 @@ describe("published graphs", () => {
     async (classes, pieces) => {
       const { config, weights } = weightsFor("causal", classes);
       const graph = exportCausal(config, weights);
-      const sessions = {
-        growing: await createSession(graph, { threads: 2 }),
-        empty: await createSession(graph, { threads: 2, optimization: "basic" }),
-      };
+      const session = await createSession(graph, { threads: 2 });
       const classIds = Int32Array.of(classes, 0, Math.min(2, classes));
-      const network = createCausalNetwork(sessions, { codebookSize: 7, length: LENGTH, classIds });
+      const network = createCausalNetwork(session, { codebookSize: 7, length: LENGTH, classIds });
       const ids = toCausalInputs(tokens, { codebookSize: 7, length: LENGTH });
       const full = await reference("causal", classes, { ids, classIds });
       let at = 0;
@@ -243,9 +245,36 @@ describe("published graphs", () => {
           expected.set(full.subarray((row * LENGTH + at - 1) * 7, (row * LENGTH + at) * 7), row * 7);
         expect(relativeError(got, expected), `position ${at - 1}`).toBeLessThan(1e-5);
       }
-      await Promise.all([sessions.growing.dispose(), sessions.empty.dispose()]);
+      const whole = await createFullPass(session, { codebookSize: 7, length: LENGTH })(ids, classIds);
+      expect(relativeError(whole, full)).toBeLessThan(1e-5);
+      await session.dispose();
     },
   );
+
+  it("causal, on a grid that outgrows the cache's first room: the logits of the full pass", async () => {
+    const [config, length] = [tinyPrior({ objective: "causal", grid: [10, 14], classes: 0 }), 140];
+    const state = initialPriorState(config, Rng.fromSeed(2));
+    const graph = exportCausal(config, {
+      spec: evaluationWeights(state.spec),
+      values: evaluationWeights(state.values),
+    });
+    const session = await createSession(graph, { threads: 2 });
+    const classIds = Int32Array.of(0, 0);
+    const drawn = Int32Array.from({ length: 2 * length }, (_, i) => Rng.fromSeed(i).integer(7));
+    const ids = toCausalInputs(drawn, { codebookSize: 7, length });
+    const full = await createFullPass(session, { codebookSize: 7, length })(ids, classIds);
+    const network = createCausalNetwork(session, { codebookSize: 7, length, classIds });
+    let at = 0;
+    for (const size of [60, ...Array<number>(10).fill(1), 56, ...Array<number>(14).fill(1)]) {
+      const piece = [0, 1].flatMap((row) => [...ids.subarray(row * length + at, row * length + at + size)]);
+      const got = await network(Int32Array.from(piece, (id) => (id === 7 ? UNKNOWN : id)));
+      at += size;
+      const last = [0, 1].flatMap((row) => [...full.subarray((row * length + at - 1) * 7, (row * length + at) * 7)]);
+      expect(relativeError(got, Float32Array.from(last)), `position ${at - 1}`).toBeLessThan(1e-5);
+    }
+    expect(at).toBe(length);
+    await session.dispose();
+  });
 
   it.each([
     [0, Array<number>(16).fill(1)],

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { tf } from "../../../shared/engine/tf.ts";
-import { attention, cachedAttention, laterHidden } from "../../../shared/nn/attention.ts";
+import { attention, beyond, cachedAttention, laterHidden } from "../../../shared/nn/attention.ts";
 import {
   expectFiniteDifferences,
   expectSameFunction,
@@ -76,18 +76,25 @@ test.each([3, 127, 128, 140])(
 );
 
 describe("cached", () => {
-  /** Feeds the rows in pieces of the given sizes, appending the new rows to the cache as a caller would. */
-  function inPieces(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, sizes: readonly number[]): tf.Tensor {
-    const timeMajor = (x: tf.Tensor): tf.Tensor => tf.transpose(x, [2, 0, 1, 3]); // [L, N, H, Dh]
-    const [keys, values] = [timeMajor(k), timeMajor(v)];
+  /** Feeds the rows in pieces of the given sizes, from a cache of `room` rows of which those that hold nothing yet are `filler`. */
+  function inPieces(
+    [q, k, v]: readonly [tf.Tensor, tf.Tensor, tf.Tensor],
+    sizes: readonly number[],
+    { room, filler }: { room: (past: number) => number; filler: number },
+  ): tf.Tensor {
     const rows = (x: tf.Tensor, start: number, size: number): tf.Tensor =>
-      tf.slice(x, [start, 0, 0, 0], [size, -1, -1, -1]);
+      tf.slice(x, [0, 0, start, 0], [-1, -1, size, -1]);
     let done = 0;
     const outputs = sizes.map((size) => {
-      const past = { keys: rows(keys, 0, done), values: rows(values, 0, done) };
-      const present = { keys: rows(keys, done, size), values: rows(values, done, size) };
-      const visible = laterHidden(tf.range(done, done + size));
-      const output = cachedAttention(tf.slice(q, [0, 0, done, 0], [-1, -1, size, -1]), past, present, visible);
+      const [count = 0, heads = 0, , dimension = 0] = k.shape;
+      const empty = tf.fill([count, heads, room(done) - done, dimension], filler);
+      const held = (x: tf.Tensor): tf.Tensor => tf.concat([rows(x, 0, done), empty], 2); // [N, H, R, Dh]
+      const present = { keys: rows(k, done, size), values: rows(v, done, size) };
+      const hidden = {
+        past: beyond(tf.range(0, room(done), 1, "int32"), tf.tensor1d([done], "int32")),
+        present: laterHidden(tf.range(done, done + size)),
+      };
+      const output = cachedAttention(rows(q, done, size), { keys: held(k), values: held(v) }, present, hidden);
       done += size;
       return output;
     });
@@ -95,12 +102,20 @@ describe("cached", () => {
   }
 
   test.each([{ sizes: [9] }, { sizes: [1, 1, 1, 1, 1, 1, 1, 1, 1] }, { sizes: [4, 5] }, { sizes: [3, 1, 5] }])(
-    "in pieces of $sizes equals the causal pass",
+    "in pieces of $sizes equals the causal pass, whatever the room and what lies in it",
     ({ sizes }) => {
-      const [q, k, v] = inputs([2, 3, 9, 4]);
-      expectTensorsClose(inPieces(q, k, v, sizes), attention(q, k, v, { causal: true }));
+      const qkv = inputs([2, 3, 9, 4]);
+      const whole = attention(...qkv, { causal: true });
+      expectTensorsClose(inPieces(qkv, sizes, { room: (past) => Math.max(1, past), filler: 0 }), whole);
+      for (const filler of [0, 1e4, -1e4]) expectTensorsClose(inPieces(qkv, sizes, { room: () => 12, filler }), whole);
     },
   );
+
+  test("rows from the length on are hidden", () => {
+    const mask = (length: number): boolean[] =>
+      numbers(beyond(tf.range(0, 3, 1, "int32"), tf.tensor1d([length], "int32"))).map((value) => value < 0);
+    expect([0, 1, 3].map(mask)).toEqual([[true, true, true], [false, true, true], [false, false, false]]); // prettier-ignore
+  });
 
   test("new rows see themselves and what came before, wherever they stand", () => {
     expect(numbers(laterHidden(tf.range(7, 10))).map((value) => value < 0)).toEqual([

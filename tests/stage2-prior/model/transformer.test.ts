@@ -140,15 +140,21 @@ describe("cached", () => {
     const { ids, size, weights, logits } = setUp({ objective: "causal", layers: 3 });
     const classIds = tf.tensor1d([0, 1], "int32");
     const all = tf.tensor2d(ids, [2, L], "int32");
-    let past = Array.from({ length: 3 }, () => ({ keys: tf.zeros([0, 2, 2, 8]), values: tf.zeros([0, 2, 2, 8]) }));
+    const empty = () => tf.fill([2, 2, L, 8], 3); // rows that hold nothing yet hold anything
+    let caches = Array.from({ length: 3 }, () => ({ keys: empty(), values: empty() }));
     let start = 0;
     const parts = pieces.map((length) => {
+      const past = { length: tf.tensor1d([start], "int32"), caches };
       const piece = { ids: tf.slice(all, [0, start], [2, length]), classIds, past };
       const { logits: part, present } = forwardCached(weights, piece, size);
-      for (const { keys, values } of present) expect([keys.shape, values.shape]).toEqual([[length, 2, 2, 8], [length, 2, 2, 8]]); // prettier-ignore
-      past = past.map(({ keys, values }, i) => ({
-        keys: tf.concat([keys, present[i]?.keys ?? keys], 0) as tf.Tensor4D,
-        values: tf.concat([values, present[i]?.values ?? values], 0) as tf.Tensor4D,
+      for (const { keys, values } of present) expect([keys.shape, values.shape]).toEqual([[2, 2, length, 8], [2, 2, length, 8]]); // prettier-ignore
+      const grown = (old: tf.Tensor, rows: tf.Tensor): tf.Tensor4D => {
+        const [before, after] = tf.split(old, [start, L - start], 2) as [tf.Tensor4D, tf.Tensor4D];
+        return tf.concat([before, rows as tf.Tensor4D, tf.slice(after, [0, 0, length, 0])], 2);
+      };
+      caches = caches.map(({ keys, values }, i) => ({
+        keys: grown(keys, present[i]?.keys ?? keys),
+        values: grown(values, present[i]?.values ?? values),
       }));
       start += length;
       return part;
