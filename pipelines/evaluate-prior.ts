@@ -5,6 +5,7 @@
 import { join } from "node:path";
 
 import { usageError } from "../shared/errors.ts";
+import type { Dtype } from "../shared/onnx/quantize/dtype.ts";
 import { Rng } from "../shared/rng.ts";
 import type { TokenSet } from "../shared/token-file/index.ts";
 import type { TokenizerSpec } from "../shared/tokens.ts";
@@ -18,6 +19,7 @@ import {
 } from "../stage1-tokenizer/index.ts";
 import { checkDecoding, COUNTING_OBJECTIVES, samplerOf, type DecodingOptions } from "../stage2-prior/index.ts";
 import { measureLossless, tokensPerDim, type CodeLength, type LosslessLengths } from "./code-lengths.ts";
+import type { GraphOptions } from "./engines.ts";
 import { toTiles } from "./sheets.ts";
 import { createJudge, type Judge, type ReferenceFeatures, type SampleFigures, type Samples } from "./judge-samples.ts";
 import {
@@ -32,7 +34,7 @@ import {
   type LabelledImages,
   type TokenImages,
 } from "./judged-images.ts";
-import { countingPriors, publishedPrior, type JudgedPrior } from "./judged-priors.ts";
+import { checkDtype, countingPriors, publishedPrior, type Int8Cost, type JudgedPrior } from "./judged-priors.ts";
 
 export interface EvaluatePriorsOptions {
   readonly tokenizer: Tokenizer;
@@ -54,7 +56,8 @@ export interface EvaluatePriorsOptions {
   readonly seed: number;
   /** Where the sheets go. */
   readonly directory: string;
-  readonly threads: { readonly threads?: number };
+  /** How the priors are opened: those that have a graph. */
+  readonly graph: GraphOptions;
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
 }
@@ -66,6 +69,9 @@ export interface PriorRow extends SampleFigures {
   readonly samples: number;
   readonly bitsPerToken: number;
   readonly measure: JudgedPrior["measure"] | undefined;
+  readonly dtype: Dtype | undefined;
+  /** In int8 only. */
+  readonly int8Cost?: Int8Cost;
   readonly bitsPerDim: number;
   readonly steps: number;
   /** Sampling and decoding. */
@@ -98,12 +104,13 @@ export async function evaluatePriors(options: EvaluatePriorsOptions): Promise<Pr
   const heldOut = await loadImages(options.heldOut, spec);
   const published: JudgedPrior[] = [];
   for (const prior of priors)
-    published.push(await publishedPrior(prior, { spec, heldOut: options.heldOut, threads: options.threads }));
+    published.push(await publishedPrior(prior, { spec, heldOut: options.heldOut, graph: options.graph }));
   const missing = COUNTING_OBJECTIVES.filter(
     (name) => !published.some(({ spec: { objective } }) => objective === name),
   );
   const counted = { training: training.grid, heldOut: heldOut.grid, tokenizer: spec };
   checkAsked(options.decoding, published);
+  checkDtype(options.graph.dtype, published);
   const judged = [...countingPriors(baselines ? missing : [], counted), ...published];
 
   const sets = {
@@ -204,7 +211,7 @@ async function judgePrior(
   { heldOut, judge }: { heldOut: LabelledImages; judge: Judge },
 ): Promise<Judgement> {
   const { tokenizer, count, seed, reporter, signal } = options;
-  const { bitsPerToken, tokens, steps, seconds } = await prior.examine({
+  const { tokens, seconds, ...examined } = await prior.examine({
     heldOut: { tokens: heldOut.grid, labels: heldOut.labels },
     count,
     decoding: fitting(options.decoding, prior),
@@ -215,12 +222,12 @@ async function judgePrior(
   const start = performance.now();
   const images = await tokenizer.decode(tokens);
   const secondsPerImage = (seconds + (performance.now() - start) / 1000) / count;
-  const { name, measure, parameters } = prior;
-  const bitsPerDim = bitsPerToken * tokensPerDim(tokenizer.spec);
+  const { name, measure, dtype, parameters } = prior;
+  const bitsPerDim = examined.bitsPerToken * tokensPerDim(tokenizer.spec);
   const figures = await judge({ tokens, images });
   const row = {
-    ...{ name, samples: count, bitsPerToken, measure, bitsPerDim },
-    ...{ ...figures, steps, secondsPerImage, parameters },
+    ...{ name, samples: count, ...examined, measure, dtype, bitsPerDim },
+    ...{ ...figures, secondsPerImage, parameters },
   };
   return withTiles(row, { tokens, images }, tokenizer.spec);
 }
@@ -234,7 +241,14 @@ async function judgeHeldOut(
   const images = await tokenizer.decode(tokens);
   const figures = await judge({ tokens, images });
   const row: PriorRow = {
-    ...{ name: HELD_OUT, samples: tokens.shape[0], bitsPerToken: NaN, measure: undefined, bitsPerDim: NaN },
+    ...{
+      name: HELD_OUT,
+      samples: tokens.shape[0],
+      bitsPerToken: NaN,
+      measure: undefined,
+      dtype: undefined,
+      bitsPerDim: NaN,
+    },
     ...{ ...figures, frechetHeldOut: NaN, precision: NaN, recall: NaN },
     ...{ steps: NaN, secondsPerImage: NaN, parameters: NaN },
   };

@@ -1,5 +1,7 @@
 /** What `evaluate-prior` compares: published priors and counting baselines behind one interface. */
 import { openArtifact, type Artifact } from "../shared/artifact.ts";
+import { usageError } from "../shared/errors.ts";
+import type { Dtype } from "../shared/onnx/quantize/dtype.ts";
 import { sizeOf } from "../shared/records.ts";
 import type { Rng } from "../shared/rng.ts";
 import type { TokenSet } from "../shared/token-file/index.ts";
@@ -10,6 +12,7 @@ import {
   checkSameClasses,
   countPrior,
   createCountedPrior,
+  isCounting,
   loadPrior,
   MEASURES,
   parsePriorManifest,
@@ -21,16 +24,31 @@ import {
   type Prior,
   type PriorSpec,
 } from "../stage2-prior/index.ts";
+import type { GraphOptions } from "./engines.ts";
 
 export interface JudgedPrior {
   readonly name: string;
   readonly spec: PriorSpec;
   /** What its bits/token are. */
   readonly measure: Measure;
+  /** What its graph computes in; undefined for what counts. */
+  readonly dtype: Dtype | undefined;
   /** Numbers in its weights; NaN for what counts, and for artefacts without weights to read. */
   readonly parameters: number;
   /** Measures and samples. @throws as `loadPrior`, `Prior.bitsPerToken` and `Prior.sample` */
   examine(request: JudgedRequest): Promise<Examined>;
+}
+
+/** @throws usage for an arithmetic that none of these priors computes in */
+export function checkDtype(asked: Dtype, priors: readonly JudgedPrior[]): void {
+  if (asked === "float32" || priors.some(({ dtype }) => dtype === asked)) return;
+  throw usageError({
+    what: "no prior here can take it",
+    where: `dtype ${asked}`,
+    expected: "a learnt prior",
+    got: priors.map(({ name, spec }) => `${name}: ${spec.objective}`).join(", ") || "no prior",
+    todo: "Leave it out, or name such a prior.",
+  });
 }
 
 export interface JudgedRequest {
@@ -45,9 +63,20 @@ export interface JudgedRequest {
   readonly signal: AbortSignal;
 }
 
+/** What int8 costs and buys: the same graph measured in float32, on the same images. */
+export interface Int8Cost {
+  readonly float32BitsPerToken: number;
+  /** Of int8 beyond float32. */
+  readonly addedBitsPerToken: number;
+  /** Seconds of measuring in float32 over those in int8. */
+  readonly timeRatio: number;
+}
+
 export interface Examined {
   /** Held-out. */
   readonly bitsPerToken: number;
+  /** In int8 only. */
+  readonly int8Cost?: Int8Cost;
   /** [count, h, w] */
   readonly tokens: TokenGrid;
   /** Decoding steps of an image in which tokens were fixed. */
@@ -57,50 +86,79 @@ export interface Examined {
 }
 
 /**
- * A published prior; its graph or counts are loaded to be examined only.
+ * A published prior; its graph or counts are loaded to be examined only, counts whatever the dtype.
  * @param heldOut the set that it will be measured on
  * @throws mismatch if it learnt the tokens of another tokenizer, or another grid, K or classes; as `openArtifact`
  */
 export async function publishedPrior(
   directory: string,
-  options: { spec: TokenizerSpec; heldOut: TokenSet; threads: { readonly threads?: number } },
+  options: { spec: TokenizerSpec; heldOut: TokenSet; graph: GraphOptions },
 ): Promise<JudgedPrior> {
-  const { spec, threads } = options;
+  const { spec, graph } = options;
   const artifact = await openArtifact(directory, { kind: "prior" });
   const { manifest } = artifact;
   const own = parsePriorManifest(manifest, directory);
   checkTokensOf(spec, own, `prior ${directory}`);
   checkSameClasses(own, options.heldOut);
+  const dtype = isCounting(own.objective) ? undefined : graph.dtype;
+  const open = <Result>(opened: Dtype, use: (prior: Prior) => Promise<Result>): Promise<Result> =>
+    withPrior(directory, { ...graph, dtype: opened }, use);
   return {
     name: manifest.name,
     spec: own,
     measure: MEASURES[own.objective],
+    dtype,
     parameters: await countParameters(artifact),
     examine: async (request) => {
-      const prior = await loadPrior(directory, threads);
-      try {
-        return await examine(prior, request);
-      } finally {
-        await prior.dispose();
-      }
+      const exact = dtype === "int8" ? await open("float32", (prior) => measureTimed(prior, request)) : undefined;
+      return open(dtype ?? "float32", (prior) => examine(prior, request, exact));
     },
   };
 }
 
-async function examine(prior: Prior, request: JudgedRequest): Promise<Examined> {
-  const bitsPerToken = await measureReporting(prior, request);
-  return { bitsPerToken, ...(await sampleTimed(prior, request)) };
+async function withPrior<Result>(
+  directory: string,
+  graph: GraphOptions,
+  use: (prior: Prior) => Promise<Result>,
+): Promise<Result> {
+  const prior = await loadPrior(directory, graph);
+  try {
+    return await use(prior);
+  } finally {
+    await prior.dispose();
+  }
 }
 
-async function measureReporting(prior: Prior, { heldOut, reporter, signal }: JudgedRequest): Promise<number> {
+interface Measured {
+  readonly bitsPerToken: number;
+  readonly seconds: number;
+}
+
+/** @param exact in float32, where the prior computes in int8 */
+async function examine(prior: Prior, request: JudgedRequest, exact: Measured | undefined): Promise<Examined> {
+  const measured = await measureTimed(prior, request);
+  const { bitsPerToken } = measured;
+  const samples = await sampleTimed(prior, request);
+  return { bitsPerToken, ...samples, ...(exact && { int8Cost: costOf(measured, exact) }) };
+}
+
+const costOf = (int8: Measured, float32: Measured): Int8Cost => ({
+  float32BitsPerToken: float32.bitsPerToken,
+  addedBitsPerToken: int8.bitsPerToken - float32.bitsPerToken,
+  timeRatio: float32.seconds / int8.seconds,
+});
+
+async function measureTimed(prior: Prior, { heldOut, reporter, signal }: JudgedRequest): Promise<Measured> {
   const count = heldOut.labels.length;
   reporter.start("measure", count, { unitsPerStep: { count: 1, unit: "images" } });
   const onProgress = (share: number): void => {
     reporter.progress(Math.round(share * count));
   };
+  const start = performance.now();
   const bitsPerToken = await prior.bitsPerToken(heldOut, { signal, onProgress });
+  const seconds = (performance.now() - start) / 1000;
   reporter.finish();
-  return bitsPerToken;
+  return { bitsPerToken, seconds };
 }
 
 async function sampleTimed(
@@ -144,6 +202,7 @@ export const countingPriors = (objectives: readonly CountingObjective[], sets: B
       name: prior.name,
       spec: prior.spec,
       measure: MEASURES[objective],
+      dtype: undefined,
       parameters: NaN,
       examine: async (request) => ({
         bitsPerToken: counted.bitsPerToken,

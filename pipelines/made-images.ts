@@ -4,6 +4,7 @@ import { join, parse } from "node:path";
 import { z } from "zod";
 
 import { explainDiskError } from "../shared/disk.ts";
+import type { Dtype } from "../shared/onnx/quantize/dtype.ts";
 import { encodePng, writeFilm, writeSheet, type Tile } from "../stage1-tokenizer/index.ts";
 import { formatTable, type CommandResult } from "./command.ts";
 import { option } from "./options.ts";
@@ -67,15 +68,20 @@ export async function writeImages(made: MadeImages): Promise<WrittenImages> {
 /** The end of a command. */
 export function imagesResult(
   written: WrittenImages,
-  { count, secondsPerImage }: { readonly count: number; readonly secondsPerImage: number },
+  {
+    count,
+    dtype,
+    secondsPerImage,
+  }: { readonly count: number; readonly dtype: Dtype; readonly secondsPerImage: number },
 ): CommandResult {
   const residentMegabytes = Math.round(process.resourceUsage().maxRSS / 1024);
   return {
-    json: { ...written, count, secondsPerImage, residentMegabytes },
+    json: { ...written, count, dtype, secondsPerImage, residentMegabytes },
     text: formatTable([
       ["images", `${count} in ${written.path}`],
       ["sheet", written.sheet],
       ...(written.film === undefined ? [] : [["film", written.film]]),
+      ["arithmetic of the prior", dtype],
       ["seconds per image", secondsPerImage.toFixed(3)],
       ["peak resident memory", `${residentMegabytes} MB`],
     ]),

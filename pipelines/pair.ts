@@ -4,6 +4,7 @@ import { z } from "zod";
 import { loadTokenizer, type Tokenizer } from "../stage1-tokenizer/index.ts";
 import { loadPrior, type Prior } from "../stage2-prior/index.ts";
 import { artifactPath } from "./artifacts.ts";
+import type { GraphOptions } from "./engines.ts";
 import { option } from "./options.ts";
 import { checkPair } from "./sampling.ts";
 
@@ -18,18 +19,18 @@ export interface Pair {
 }
 
 /**
- * Both are disposed of, whatever happens.
+ * Both are disposed of, whatever happens. The dtype is the prior's: the tokenizer computes in float32.
  * @param names names or paths
  * @throws as `loadTokenizer` and `loadPrior`; mismatch if the prior learnt the tokens of another tokenizer
  */
 export async function withPair<Result>(
   names: { readonly tokenizer: string; readonly prior: string },
-  threads: { readonly threads?: number },
+  { dtype, ...threads }: GraphOptions,
   use: (pair: Pair) => Promise<Result>,
 ): Promise<Result> {
   const tokenizer = await loadTokenizer(artifactPath("tokenizer", names.tokenizer), threads);
   try {
-    const prior = await loadPrior(artifactPath("prior", names.prior), threads);
+    const prior = await loadPrior(artifactPath("prior", names.prior), { dtype, ...threads });
     try {
       checkPair(tokenizer, prior);
       return await use({ tokenizer, prior });

@@ -1,8 +1,12 @@
 /** A published network: its graph, checked and loaded, as what priors decode with. Loads no TensorFlow.js. */
 import type { Artifact } from "../shared/artifact.ts";
-import { mismatch } from "../shared/errors.ts";
+import { mismatch, usageError } from "../shared/errors.ts";
+import type { Dtype } from "../shared/onnx/quantize/dtype.ts";
+import { quantizeProducts } from "../shared/onnx/quantize/products.ts";
+import { saturatesPairs } from "../shared/onnx/quantize/saturation.ts";
 import { decodeModel } from "../shared/onnx/read.ts";
 import { createSession, type OnnxSession, type SessionOptions } from "../shared/onnx/session.ts";
+import { encodeModel } from "../shared/onnx/write.ts";
 import { sizeOf } from "../shared/records.ts";
 import type { Networks } from "./decoding.ts";
 import { measureBitsPerToken } from "./held-out.ts";
@@ -12,6 +16,11 @@ import { GRAPH_FILE, PAST_LENGTH, pastNames, type LearntObjective, type PriorSpe
 
 export interface LearntSpec extends PriorSpec {
   readonly objective: LearntObjective;
+}
+
+export interface LearntOptions extends SessionOptions {
+  /** Arithmetic of the graph's products; default float32, as published. */
+  readonly dtype?: Dtype;
 }
 
 interface NetworkOptions {
@@ -30,13 +39,14 @@ const NETWORKS: Readonly<Record<LearntObjective, (session: OnnxSession, options:
   diffusion: createMaskedNetwork,
 };
 
-/** @throws bad-input if there is no such graph; mismatch if it was changed, its K is not the manifest's, or its cache is laid out otherwise */
-export async function openLearnt(artifact: Artifact, spec: LearntSpec, options: SessionOptions): Promise<Networks> {
+/**
+ * @throws bad-input if there is no such graph; mismatch if it was changed, its K is not the manifest's, or its cache is laid out otherwise; usage if it
+ * is to compute in int8 and has no product for it
+ */
+export async function openLearnt(artifact: Artifact, spec: LearntSpec, options: LearntOptions): Promise<Networks> {
+  const { dtype = "float32", ...threads } = options;
   const { objective, codebookSize, grid } = spec;
-  const graph = await artifact.read(GRAPH_FILE);
-  // Anybody's graph may lie here: read by us first, which refuses references to other files, before the runtime follows any.
-  decodeModel(graph, artifact.path(GRAPH_FILE));
-  const session = await createSession(graph, options);
+  const session = await createSession(await readGraph(artifact, dtype), threads);
   try {
     checkGraph(session, spec, artifact.path(GRAPH_FILE));
     checkCache(session, artifact.path(GRAPH_FILE));
@@ -52,6 +62,21 @@ export async function openLearnt(artifact: Artifact, spec: LearntSpec, options: 
       measureBitsPerToken(fullPass, data, { ...spec, classes: spec.classes.length }, measuring),
     dispose: () => session.dispose(),
   };
+}
+
+/** The graph in this arithmetic, for the runtime. */
+async function readGraph(artifact: Artifact, dtype: Dtype): Promise<Uint8Array> {
+  const graph = await artifact.read(GRAPH_FILE);
+  // Anybody's graph may lie here: read by us first, which refuses references to other files, before the runtime follows any.
+  const model = decodeModel(graph, artifact.path(GRAPH_FILE));
+  if (dtype === "float32") return graph;
+  const quantized = quantizeProducts(model, { unsignedWeights: await saturatesPairs() });
+  if (quantized !== model) return encodeModel(quantized);
+  throw usageError({
+    what: "there is nothing to quantize: the graph has no product with a constant matrix that is large enough",
+    where: artifact.path(GRAPH_FILE),
+    todo: "Use float32.",
+  });
 }
 
 /** The manifest and the graph must agree on K: a sampler that trusts the wrong one would sample ids that do not exist. */

@@ -3,13 +3,13 @@
  * images; what an artefact holds, a graph or counts, is the business of learnt.ts and counted.ts.
  */
 import { openArtifact } from "../shared/artifact.ts";
-import type { SessionOptions } from "../shared/onnx/session.ts";
+import { usageError } from "../shared/errors.ts";
 import type { Rng } from "../shared/rng.ts";
 import { UNKNOWN, type TokenGrid } from "../shared/tokens.ts";
 import { countedNetworks, openCounted, type CountedPrior } from "./counted.ts";
 import { createDecoder, type DecodingOptions, type Networks } from "./decoding.ts";
 import type { HeldOutTokens, MeasureOptions } from "./held-out.ts";
-import { openLearnt } from "./learnt.ts";
+import { openLearnt, type LearntOptions } from "./learnt.ts";
 import { parsePriorManifest } from "./manifest.ts";
 import { checkInteger, checkKnown, type SampleSteps } from "./sample/sampler.ts";
 import { isCounting, type PriorSpec } from "./signature.ts";
@@ -58,17 +58,21 @@ export const SAMPLE_BATCH = 16;
 
 /**
  * @throws bad-input if the folder is no artefact, or holds no such graph or counts; mismatch if it is no prior, a file was changed, or the
- * graph's K is not the manifest's
+ * graph's K is not the manifest's; usage if it is to compute in int8 and has no product for it
  */
-export async function loadPrior(directory: string, options: SessionOptions = {}): Promise<Prior> {
+export async function loadPrior(directory: string, options: LearntOptions = {}): Promise<Prior> {
   const artifact = await openArtifact(directory, { kind: "prior" });
   const spec = parsePriorManifest(artifact.manifest, directory);
   const { objective } = spec;
+  if (isCounting(objective) && options.dtype === "int8") throw countsOnly(directory);
   const networks = isCounting(objective)
     ? await openCounted(artifact, { ...spec, objective })
     : await openLearnt(artifact, { ...spec, objective }, options);
   return createPrior({ directory, name: artifact.manifest.name, spec }, networks);
 }
+
+const countsOnly = (where: string) =>
+  usageError({ what: "a counting prior has no products to compute in int8", where, todo: "Use float32." });
 
 /** What was counted, as a prior that was never published. */
 export const createCountedPrior = ({ spec, counting }: CountedPrior): Prior =>

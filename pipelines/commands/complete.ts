@@ -10,7 +10,7 @@ import { complete, type Gap } from "../complete.ts";
 import { decodingOptions, decodingRequest } from "../decoding-options.ts";
 import { rectangleMask, type Rectangle } from "../edit/mask.ts";
 import { checkRegion, MarginsSchema, RegionSchema, type Margins } from "../edit/places.ts";
-import { sessionOptions, threadsOption } from "../engines.ts";
+import { dtypeOption, graphOptions, threadsOption } from "../engines.ts";
 import { filmOption, imagesOutOption, imagesResult, SHEET_TILES, stemOf, writeImages } from "../made-images.ts";
 import { option, seedOption } from "../options.ts";
 import { pairOptions, withPair } from "../pair.ts";
@@ -56,6 +56,7 @@ export const command = defineCommand({
     ...decodingOptions,
     ...filmOption,
     ...imagesOutOption,
+    ...dtypeOption,
     ...threadsOption,
     ...seedOption,
   }),
@@ -64,7 +65,7 @@ export const command = defineCommand({
     const way = oneWay(options);
     const picture = await openPicture(options.image);
     const gap = await gapOf(way, picture);
-    return withPair(options, sessionOptions(options), async ({ tokenizer, prior }) => {
+    return withPair(options, graphOptions(options), async ({ tokenizer, prior }) => {
       const directory = artifactPath("generated", options.out ?? prior.name);
       await makeFolder(directory);
       const { count, film, seed } = options;
@@ -79,7 +80,7 @@ export const command = defineCommand({
         rowLabels: ["original", "masked", ...completions.map((_, i) => (i === 0 ? "completed" : ""))],
         film: made.film,
       });
-      return imagesResult(written, { count, secondsPerImage: made.secondsPerImage });
+      return imagesResult(written, { count, dtype: options.dtype, secondsPerImage: made.secondsPerImage });
     });
   },
 });

@@ -8,7 +8,7 @@ import { artifactPath, makeFolder } from "../artifacts.ts";
 import type { CodeLength } from "../code-lengths.ts";
 import { defineCommand, formatTable } from "../command.ts";
 import { drawOptions, drawRequest } from "../decoding-options.ts";
-import { sessionOptions, threadsOption } from "../engines.ts";
+import { dtypeOption, graphOptions, sessionOptions, threadsOption } from "../engines.ts";
 import { evaluatePriors, type PriorRow, type PriorsEvaluation } from "../evaluate-prior.ts";
 import { featuresOption, NO_FEATURES, openFeatures } from "../features.ts";
 import { option, seedOption } from "../options.ts";
@@ -27,6 +27,10 @@ export const command = defineCommand({
       [
         "tessera evaluate-prior --tokenizer emoji --priors emoji-causal --tokens emoji-training --held-out emoji-held-out --source emoji --json",
         "against the images themselves, and beside PNG and WebP",
+      ],
+      [
+        "tessera evaluate-prior --tokenizer emoji --priors emoji-causal --tokens emoji-training --held-out emoji-held-out --dtype int8",
+        "and what int8 costs in bits/token",
       ],
     ],
   },
@@ -49,13 +53,13 @@ export const command = defineCommand({
       describe: "Folder for the sheets (default artifacts/evaluation/<tokenizer's name>)",
       alias: "o",
     }),
+    ...dtypeOption,
     ...threadsOption,
     ...seedOption,
   }),
   async run(options, { reporter, signal }) {
-    const threads = sessionOptions(options);
     const tokenizerPath = artifactPath("tokenizer", options.tokenizer);
-    const tokenizer = await loadTokenizer(tokenizerPath, threads);
+    const tokenizer = await loadTokenizer(tokenizerPath, sessionOptions(options));
     let features: FeatureExtractor | undefined;
     try {
       const { fingerprint } = tokenizer.spec;
@@ -67,8 +71,9 @@ export const command = defineCommand({
       await makeFolder(directory);
       const { count, references, seed, baselines } = options;
       const result = await evaluatePriors({
-        ...{ tokenizer, training, heldOut, features, count, references, seed, baselines, directory, threads },
+        ...{ tokenizer, training, heldOut, features, count, references, seed, baselines, directory },
         decoding: drawRequest(options),
+        graph: graphOptions(options),
         priors: namesIn(options.priors).map((name) => artifactPath("prior", name)),
         source: options.source === undefined ? undefined : await openSource(options.source, reporter),
         ...{ reporter, signal },
@@ -134,10 +139,30 @@ function toText({ rows, codeLengths, references, features, sheets }: PriorsEvalu
     "",
     ...onFeatures,
     'bits/token: "exact" and "bound" compare with each other; "masked" is the cost of masked tokens and no code length.',
+    ...int8Lines(rows),
     ...(codeLengths.length === 0 ? [] : ["", formatTable(codeRows(codeLengths, references.heldOut))]),
     "",
     formatTable(Object.entries(sheets)),
   ].join("\n");
+}
+
+/** What int8 costs and buys, where it was asked for. */
+function int8Lines(rows: readonly PriorRow[]): string[] {
+  const table = rows.flatMap(({ name, bitsPerToken, int8Cost }) =>
+    int8Cost === undefined
+      ? []
+      : [
+          [
+            name,
+            fixed(int8Cost.float32BitsPerToken, 4),
+            fixed(bitsPerToken, 4),
+            `${int8Cost.addedBitsPerToken < 0 ? "" : "+"}${fixed(int8Cost.addedBitsPerToken, 4)}`,
+            int8Cost.timeRatio.toFixed(2),
+          ],
+        ],
+  );
+  const head = ["arithmetic, held-out bits/token", "float32", "int8", "cost of int8", "times as fast, measuring"];
+  return table.length === 0 ? [] : ["", formatTable([head, ...table])];
 }
 
 function codeRows(codeLengths: readonly CodeLength[], images: number): string[][] {

@@ -5,7 +5,7 @@ import { Rng } from "../../shared/rng.ts";
 import { artifactPath, makeFolder } from "../artifacts.ts";
 import { defineCommand } from "../command.ts";
 import { decodingOptions, decodingRequest } from "../decoding-options.ts";
-import { sessionOptions, threadsOption } from "../engines.ts";
+import { dtypeOption, graphOptions, threadsOption } from "../engines.ts";
 import { drawFrames } from "../film.ts";
 import { generate } from "../generate.ts";
 import { filmOption, imagesOutOption, imagesResult, SHEET_TILES, writeImages } from "../made-images.ts";
@@ -33,12 +33,13 @@ export const command = defineCommand({
     ...decodingOptions,
     ...filmOption,
     ...imagesOutOption,
+    ...dtypeOption,
     ...threadsOption,
     ...seedOption,
   }),
   async run(options, { reporter, signal }) {
     const decoding = decodingRequest(options);
-    return withPair(options, sessionOptions(options), async ({ tokenizer, prior }) => {
+    return withPair(options, graphOptions(options), async ({ tokenizer, prior }) => {
       const directory = artifactPath("generated", options.out ?? prior.name);
       await makeFolder(directory);
       const { count, film, seed } = options;
@@ -51,7 +52,7 @@ export const command = defineCommand({
         rows: toRows(made.tiles.slice(0, SHEET_TILES)),
         film: await drawFrames(tokenizer, made.frames),
       });
-      return imagesResult(written, { count, secondsPerImage: made.secondsPerImage });
+      return imagesResult(written, { count, dtype: options.dtype, secondsPerImage: made.secondsPerImage });
     });
   },
 });

@@ -7,7 +7,7 @@ import type { FeatureExtractor } from "../../stage1-tokenizer/index.ts";
 import { artifactPath, makeFolder } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
 import { drawOptions, drawRequest, guidanceScheduleOption } from "../decoding-options.ts";
-import { sessionOptions, threadsOption } from "../engines.ts";
+import { dtypeOption, graphOptions, threadsOption } from "../engines.ts";
 import { featuresOption, openFeatures } from "../features.ts";
 import { guidanceCurve, type GuidanceCurve } from "../guidance-curve.ts";
 import { option, seedOption } from "../options.ts";
@@ -47,12 +47,13 @@ export const command = defineCommand({
       describe: "Folder for the sheet (default artifacts/evaluation/<prior>)",
       alias: "o",
     }),
+    ...dtypeOption,
     ...threadsOption,
     ...seedOption,
   }),
   async run(options, { reporter, signal }) {
     const scales = scalesIn(options.scales);
-    return withPair(options, sessionOptions(options), async ({ tokenizer, prior }) => {
+    return withPair(options, graphOptions(options), async ({ tokenizer, prior }) => {
       const directory = artifactPath("evaluation", options.out ?? prior.name);
       await makeFolder(directory);
       const features = await openFeatures(tokenizer, options);
@@ -65,7 +66,10 @@ export const command = defineCommand({
           schedule: options.guidanceSchedule ?? "constant",
           decoding: drawRequest(options),
         });
-        return { json: { ...curve, nearestBy: features?.name ?? "tokens" }, text: toText(curve, features) };
+        return {
+          json: { ...curve, nearestBy: features?.name ?? "tokens", dtype: options.dtype },
+          text: toText(curve, features),
+        };
       } finally {
         await features?.dispose();
       }

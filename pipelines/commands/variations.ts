@@ -6,7 +6,7 @@ import { openPicture } from "../../stage1-tokenizer/index.ts";
 import { artifactPath, makeFolder } from "../artifacts.ts";
 import { defineCommand } from "../command.ts";
 import { decodingOptions, decodingRequest } from "../decoding-options.ts";
-import { sessionOptions, threadsOption } from "../engines.ts";
+import { dtypeOption, graphOptions, threadsOption } from "../engines.ts";
 import { drawFrames } from "../film.ts";
 import { filmOption, imagesOutOption, imagesResult, SHEET_TILES, stemOf, writeImages } from "../made-images.ts";
 import { option, seedOption } from "../options.ts";
@@ -35,13 +35,14 @@ export const command = defineCommand({
     ...decodingOptions,
     ...filmOption,
     ...imagesOutOption,
+    ...dtypeOption,
     ...threadsOption,
     ...seedOption,
   }),
   async run(options, { reporter, signal }) {
     const decoding = decodingRequest(options);
     const picture = await openPicture(options.image);
-    return withPair(options, sessionOptions(options), async ({ tokenizer, prior }) => {
+    return withPair(options, graphOptions(options), async ({ tokenizer, prior }) => {
       const directory = artifactPath("generated", options.out ?? prior.name);
       await makeFolder(directory);
       const { count, strength, film, seed } = options;
@@ -57,7 +58,7 @@ export const command = defineCommand({
         rowLabels: ["original", "reconstruction", ...rows.map((_, i) => (i === 0 ? "variations" : ""))],
         film: await drawFrames(tokenizer, made.frames),
       });
-      return imagesResult(written, { count, secondsPerImage: made.secondsPerImage });
+      return imagesResult(written, { count, dtype: options.dtype, secondsPerImage: made.secondsPerImage });
     });
   },
 });

@@ -1,4 +1,5 @@
 /** Published models at work: encoding and decoding images, sampling priors. Ours runs the artefacts' graphs, as every user does. */
+import { DTYPES, type Dtype } from "../../shared/onnx/quantize/dtype.ts";
 import { Rng } from "../../shared/rng.ts";
 import { gridOf, loadTokenizer, type Tokenizer } from "../../stage1-tokenizer/index.ts";
 import { loadPrior, median, type Prior } from "../../stage2-prior/index.ts";
@@ -23,10 +24,10 @@ async function withTokenizer<T>({ artifacts }: Bench, use: (tokenizer: Tokenizer
 
 async function withPrior<T>(
   { artifacts }: Bench,
-  objective: "causal" | "masked",
+  { objective, dtype }: { objective: "causal" | "masked"; dtype: Dtype },
   use: (prior: Prior) => Promise<T>,
 ): Promise<T> {
-  const prior = await loadPrior(await artifacts.prior(objective), { threads: THREADS });
+  const prior = await loadPrior(await artifacts.prior(objective), { threads: THREADS, dtype });
   try {
     return await use(prior);
   } finally {
@@ -76,30 +77,35 @@ const imageWorks = BATCHES.flatMap((batch): Comparison[] => {
   ];
 });
 
-const sampleWorks = BATCHES.flatMap((batch): Comparison[] => {
+/** The peer computes in float32 beside either. */
+const sampleWorks = BATCHES.flatMap((batch) => DTYPES.flatMap((dtype) => sampleWorksIn(dtype, batch)));
+
+function sampleWorksIn(dtype: Dtype, batch: number): Comparison[] {
+  const suffix = dtype === "float32" ? `${batch}` : `${dtype}-${batch}`;
   const causal = transformerConfig("causal", "5m");
   const masked = transformerConfig("masked", "5m");
   const sample = (prior: Prior, steps?: number) => (): Promise<unknown> =>
     prior.sample({ count: batch, batchSize: batch, rng: Rng.fromSeed(0), steps });
   return [
     {
-      name: `sample-causal-${batch}`,
+      name: `sample-causal-${suffix}`,
       unit: "s",
       repeats: { warmUp: 0, timed: batch === 1 ? 2 : 1 },
-      ours: (bench, repeats) => withPrior(bench, "causal", (prior) => medianSeconds(sample(prior), repeats)),
+      ours: (bench, repeats) =>
+        withPrior(bench, { objective: "causal", dtype }, (prior) => medianSeconds(sample(prior), repeats)),
       peer: { work: "sample_causal", args: { batch, ...transformerShape(causal) } },
     },
     {
-      name: `sample-masked-${batch}`,
+      name: `sample-masked-${suffix}`,
       unit: "s",
       repeats: { warmUp: batch === 1 ? 1 : 0, timed: batch === 1 ? 3 : 1 },
-      ours: (bench, repeats) => withPrior(bench, "masked", (prior) => medianSeconds(sample(prior, MASKED_STEPS), repeats)), // prettier-ignore
+      ours: (bench, repeats) => withPrior(bench, { objective: "masked", dtype }, (prior) => medianSeconds(sample(prior, MASKED_STEPS), repeats)), // prettier-ignore
       peer: { work: "sample_masked", args: { batch, steps: MASKED_STEPS, ...transformerShape(masked) } },
-      flops: batch * MASKED_STEPS * transformerFlops(masked).forward,
-      ceiling: "gemm",
+      // The ceiling is one of float32.
+      ...(dtype === "float32" && { flops: batch * MASKED_STEPS * transformerFlops(masked).forward, ceiling: "gemm" }),
     },
   ];
-});
+}
 
 const POSITIONS = [10, 500, 1000] as const;
 const AROUND = 5;
@@ -108,7 +114,9 @@ const AROUND = 5;
 async function positionRows(bench: Bench): Promise<Row[]> {
   const rows: Row[] = [];
   for (const batch of BATCHES) {
-    const times = await withPrior(bench, "causal", (prior) => timeOfEachToken(prior, batch));
+    const times = await withPrior(bench, { objective: "causal", dtype: "float32" }, (prior) =>
+      timeOfEachToken(prior, batch),
+    );
     for (const position of POSITIONS) {
       const near = times.slice(position - AROUND, position + AROUND + 1);
       rows.push({ work: `positions, batch ${batch}, at ${position}`, unit: "ms/token", ours: 1000 * median(near) });

@@ -229,6 +229,16 @@ describe("the commands", () => {
     expect(await sharp(await read(0, names[0] ?? "")).metadata()).toMatchObject({ width, height: SIDE });
   });
 
+  test.each([
+    ["complete", ["--region", "4,4,6,6"]],
+    ["variations", []],
+  ])("%s with the prior in int8 says so", async (command, words) => {
+    const out = temporary("out");
+    const made = await run(command, "masked", ...words, "--dtype", "int8", "--count", 1, "--out", out, "--json");
+    expect(made.code, made.stderr).toBe(0);
+    expect(made.json).toMatchObject({ path: out, dtype: "int8" });
+  });
+
   test("a mask marks what it is bright over, as the same region does", async () => {
     const outs = [temporary("out"), temporary("out")];
     const mask = await maskFile("mask.png", 255);

@@ -62,7 +62,7 @@ describe("the whole path", () => {
         const steps = objective === "masked" ? ["--steps", 4] : [];
         const { code, json, stderr } = await tessera("generate", ...words, ...steps, "--class", "west", "--json");
         expect(code, stderr).toBe(0);
-        expect(json).toMatchObject({ count: 3 });
+        expect(json).toMatchObject({ count: 3, dtype: "float32" });
         expect(json?.["secondsPerImage"]).toBeGreaterThan(0);
       }
       const files = await Promise.all(runs.map((out, i) => readFile(join(out, `seed${i === 2 ? 8 : 7}-00001.png`))));
@@ -89,7 +89,24 @@ describe("the whole path", () => {
     expect(image.equals(await readFile(join(out, "seed7-00002.png")))).toBe(true);
   });
 
+  it.each(["causal", "masked"] as const)("generates with the %s prior in int8, and says so", async (objective) => {
+    const words = [
+      "--tokenizer",
+      world.tokenizer,
+      "--prior",
+      world[objective],
+      "--count",
+      2,
+      "--out",
+      temporary("int8"),
+    ];
+    const { code, json, stderr } = await tessera("generate", ...words, "--dtype", "int8", "--json");
+    expect(code, stderr).toBe(0);
+    expect(json).toMatchObject({ count: 2, dtype: "int8" });
+  });
+
   it.each([
+    ["masked", ["--dtype", "int4"], /--dtype/],
     ["masked", ["--guidance", 2], /class/],
     ["masked", ["--guidance-schedule", "linear"], /--guidance/],
     ["masked", ["--sampler", "halton", "--choice-temperature", 1], /halton/],

@@ -124,6 +124,41 @@ describe("the table", () => {
     expect(timeless(named(rows, name))).toEqual({ ...timeless(named(inMemory, "unigram")), name });
   });
 
+  test("in int8 says what that costs each learnt prior, in bits a token and in time", async () => {
+    const counted = await trainCountingPrior({
+      objective: "unigram",
+      training: await openTokens(training),
+      heldOut: await openTokens(heldOut),
+    });
+    const directory = temporary("counted");
+    await publishCountingPrior(counted, { directory });
+    const { rows } = await rowsOf("--no-baselines", "--priors", `${causal},${directory}`, "--dtype", "int8");
+    const float32BitsPerToken = await bitsOf(causal);
+    const bitsPerToken = rows[1]?.["bitsPerToken"] as number;
+    expect(bitsPerToken).not.toBe(float32BitsPerToken);
+    expect(bitsPerToken).toBeCloseTo(float32BitsPerToken, 1);
+    const addedBitsPerToken = bitsPerToken - float32BitsPerToken;
+    const timeRatio: unknown = expect.any(Number);
+    expect(rows[1]).toMatchObject({ dtype: "int8", int8Cost: { float32BitsPerToken, addedBitsPerToken, timeRatio } });
+    expect(rows[2]).not.toHaveProperty("dtype");
+    expect(rows[2]).not.toHaveProperty("int8Cost");
+    const plain = await rowsOf("--no-baselines", "--priors", causal);
+    expect(plain.rows[1]).toMatchObject({ dtype: "float32", bitsPerToken: float32BitsPerToken });
+    expect(plain.rows[1]).not.toHaveProperty("int8Cost");
+  });
+
+  test("in int8 prints the cost; without a learnt prior it is refused (2)", async () => {
+    const words = [...sets(), "--out", temporary("out"), "--no-baselines", "--dtype", "int8"];
+    const { stdout } = await evaluate(...words, "--priors", masked);
+    const float32 = (await bitsOf(masked)).toFixed(4);
+    const line = stdout.split("\n").find((own) => own.includes(` ${float32} `)) ?? "";
+    expect(stdout).toContain("cost of int8");
+    expect(line).toMatch(/[+-]0\.\d{4}/);
+    const counting = await evaluate(...sets(), "--out", temporary("out"), "--dtype", "int8");
+    expect(counting).toMatchObject({ code: 2, stdout: "" });
+    expect(counting.stderr).toContain("int8");
+  });
+
   test("measures a conditional prior under the labels of the held-out images", async () => {
     const fingerprint = await fingerprintOf(training);
     const config = tinyPrior({ codebookSize: K, layers: 1, classes: 2, objective: "pixelcnn" });

@@ -141,6 +141,12 @@ describe("the command", () => {
     expect(point?.share).toBeCloseTo(((point?.shares["east"] ?? NaN) + (point?.shares["west"] ?? NaN)) / 2, 12);
   });
 
+  test("with the prior in int8 says so", async () => {
+    const { code, json, stderr } = await curveOf(conditional, "--scales", "2", "--dtype", "int8", "--json");
+    expect(code, stderr).toBe(0);
+    expect(json).toMatchObject({ dtype: "int8" });
+  });
+
   test("refuses what has no classes, other classes, and lists that are none", async () => {
     const [without, other] = [await publishTiny([], "without"), await publishTiny(["west", "east"], "other")];
     expect(await curveOf(without)).toMatchObject({ code: 2 });

@@ -49,6 +49,12 @@ describe.each(COUNTING_OBJECTIVES)("%s", (objective) => {
   const leaf = { spec, raster: true };
   describePrior({ ...leaf, name: `published ${objective}`, open: async () => loadPrior(await publishTiny(objective)) });
 
+  test("in int8 it is refused (2): it has no products", async () => {
+    const directory = await publishTiny(objective);
+    await expect(loadPrior(directory, { dtype: "int8" })).rejects.toMatchObject({ exitCode: 2 });
+    await (await loadPrior(directory, { dtype: "float32" })).dispose();
+  });
+
   test("in memory and published it samples the same tokens, also behind a known beginning", async () => {
     const known = { tokens: new Int32Array(3 * 16).fill(UNKNOWN), shape: [3, 4, 4] } as const;
     for (let image = 0; image < 3; image++) known.tokens.set([1, 2, 3, 4, 5, 6], image * 16);

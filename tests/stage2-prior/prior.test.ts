@@ -8,6 +8,7 @@ import type { Initializer, OnnxModel, OnnxNode } from "../../shared/onnx/model.t
 import { encodeModel } from "../../shared/onnx/write.ts";
 import { Rng } from "../../shared/rng.ts";
 import { SAMPLER_NAMES } from "../../stage2-prior/decoding.ts";
+import type { LearntOptions } from "../../stage2-prior/learnt.ts";
 import { networkOf } from "../../stage2-prior/model/index.ts";
 import { loadPrior, type Prior, type SampleRequest } from "../../stage2-prior/prior.ts";
 import { LEARNT_OBJECTIVES } from "../../stage2-prior/signature.ts";
@@ -23,18 +24,34 @@ import { tinyPrior } from "./tiny-config.ts";
 
 const temporary = useTemporaryDirectory();
 const OPTIONS = { threads: 1 };
+const INT8 = { threads: 1, dtype: "int8" } as const;
 const L = 16;
 
 describe.each(LEARNT_OBJECTIVES)("%s", (objective) => {
   const config = tinyPrior({ objective });
   const { maskSchedule } = config;
   const spec = { objective, codebookSize: 7, grid: [4, 4], maskSchedule, fingerprint: FINGERPRINT } as const;
-  const open = async (classes: number) =>
-    loadPrior(await publishUntrained(tinyPrior({ objective, classes }), temporary("prior")), OPTIONS);
+  const open = async (classes: number, options: LearntOptions = OPTIONS) =>
+    loadPrior(await publishUntrained(tinyPrior({ objective, classes }), temporary("prior")), options);
   const raster = objective === "causal" || objective === "pixelcnn";
 
   describePrior({ name: objective, spec: { ...spec, classes: ["x", "y", "z"] }, raster, open: () => open(3) });
+  describePrior({ name: `${objective} int8`, spec: { ...spec, classes: ["x", "y", "z"] }, raster, open: () => open(3, INT8) }); // prettier-ignore
   describeUnconditional({ name: objective, open: () => open(0) });
+
+  test("in int8 it finds images as likely as in float32, but for what rounding costs", async () => {
+    const rng = Rng.fromSeed(5);
+    const tokens = { tokens: Int32Array.from({ length: 8 * L }, () => rng.integer(7)), shape: [8, 4, 4] } as const;
+    const bitsIn = async (options: LearntOptions): Promise<number> => {
+      const prior = await open(3, options);
+      const bits = await prior.bitsPerToken({ tokens, labels: new Int32Array(8).fill(1) });
+      await prior.dispose();
+      return bits;
+    };
+    const [float32, int8] = [await bitsIn(OPTIONS), await bitsIn(INT8)];
+    expect(int8).not.toBe(float32);
+    expect(Math.abs(int8 - float32)).toBeLessThan(0.01 * float32);
+  });
 });
 
 test.each(["causal", "pixelcnn"])(
@@ -157,6 +174,14 @@ describe("a graph of anybody's making", () => {
     await expect(loadPrior(directory, OPTIONS)).rejects.toMatchObject({
       exitCode: 4,
       message: expect.stringMatching(/8.*7/) as string,
+    });
+  });
+
+  test("without a product with a constant matrix cannot be opened in int8 (2)", async () => {
+    const directory = await publishGraph(handMade(ROW, [node("Identity", ["sum"])]));
+    await expect(loadPrior(directory, INT8)).rejects.toMatchObject({
+      exitCode: 2,
+      message: expect.stringMatching(/nothing to quantize/) as string,
     });
   });
 

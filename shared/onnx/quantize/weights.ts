@@ -23,15 +23,19 @@ export function quantizeWeights(weights: Float32Array, shape: readonly number[],
   const channels = shape[axis] ?? 0;
   invariant(weights.length === sizeOf(shape) && channels > 0, `weights of shape [${shape.join()}], axis ${axis}`);
   const stride = sizeOf(shape.slice(axis + 1));
-  const channelOf = (i: number): number => Math.floor(i / stride) % channels;
   const scales = new Float32Array(channels);
-  for (const [i, weight] of weights.entries()) {
-    const channel = channelOf(i);
-    scales[channel] = Math.max(scales[channel] ?? 0, Math.abs(weight) / LARGEST);
+  for (let start = 0, channel = 0; start < weights.length; start += stride, channel = (channel + 1) % channels) {
+    let largest = 0;
+    for (let i = start; i < start + stride; i++) largest = Math.max(largest, Math.abs(weights[i] ?? 0));
+    scales[channel] = Math.max(scales[channel] ?? 0, largest / LARGEST);
   }
   for (const [channel, scale] of scales.entries()) if (scale === 0) scales[channel] = 1;
-  const values = Int8Array.from(weights, (weight, i) =>
-    Math.max(-LARGEST, Math.min(LARGEST, Math.round(weight / (scales[channelOf(i)] ?? 1)))),
-  );
+  const values = new Int8Array(weights.length);
+  for (let start = 0, channel = 0; start < weights.length; start += stride, channel = (channel + 1) % channels) {
+    const scale = scales[channel] ?? 1;
+    for (let i = start; i < start + stride; i++) {
+      values[i] = Math.max(-LARGEST, Math.min(LARGEST, Math.round((weights[i] ?? 0) / scale)));
+    }
+  }
   return { values, scales };
 }
