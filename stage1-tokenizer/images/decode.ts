@@ -71,7 +71,8 @@ export async function decodeRecord(record: ImageRecord, preprocessing: Preproces
   }
 }
 
-async function readRecord(record: ImageRecord): Promise<ImageContent> {
+/** @throws bad-input if the record cannot be read; whatever `read` throws as a TesseraError. */
+export async function readRecord(record: ImageRecord): Promise<ImageContent> {
   try {
     return await record.read();
   } catch (cause) {
