@@ -67,7 +67,7 @@ export async function tokenizeImages(options: TokenizeOptions): Promise<Tokenize
   reporter.start("tokenize", options.total ?? 0, { unitsPerStep: { count: 1, unit: "images" } });
   try {
     const { many, items } = await atLeast(options.records, FEW_IMAGES);
-    const { make, ahead } = (maker = createMaker(options, many));
+    const { ahead, make } = (maker = createMaker(options, many));
     const batches = inBatches(items, Math.min(batchSize, MOST_IN_A_BATCH));
     for await (const images of inOrder(batches, ahead, make)) {
       signal?.throwIfAborted();

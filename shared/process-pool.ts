@@ -2,8 +2,8 @@
  * The same work in several processes: requests go to whichever has least to do, answers come back as promises. Knows nothing of the work. Processes,
  * not worker threads: onnxruntime ends the whole process if a thread is stopped within a run.
  *
- * Requests and answers are plain data and typed arrays, cloned on the way. A process that ends before it is told to fails every request,
- * open or to come: what killed it, most often want of memory, would kill the next one too.
+ * Requests and answers are plain data and typed arrays, cloned on the way. When a process ends unasked, every request fails, open or to come:
+ * what ended it, most often want of memory, would end the next one too.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { type ErrorCode, failure, TesseraError } from "./errors.ts";
@@ -23,7 +23,6 @@ export interface ProcessPoolOptions {
   readonly count: number;
   /** What the processes are, in errors: "a process that makes tokens". */
   readonly name: string;
-  readonly env?: Readonly<Record<string, string>>;
 }
 
 interface Question {
@@ -36,8 +35,8 @@ type Reply = { readonly id: number } & (
 );
 
 interface Open {
-  resolve(answer: unknown): void;
-  reject(error: Error): void;
+  readonly resolve: (answer: unknown) => void;
+  readonly reject: (error: Error) => void;
 }
 
 interface Member {
@@ -67,11 +66,11 @@ export function startProcesses<Request, Answer>(options: ProcessPoolOptions): Pr
         }
         const member = others.reduce((least, other) => (other.open.size < least.open.size ? other : least), first);
         const question: Question = { id: serial++, request };
+        member.child.send(question, (error) => {
+          if (error !== null) member.child.kill("SIGKILL"); // most often gone already; its end says why
+        });
         // What comes back is what `answerRequests` was given to return: both ends are one program.
         member.open.set(question.id, { resolve: (answer) => resolve(answer as Answer), reject });
-        member.child.send(question, (error) => {
-          if (error !== null) breakWith(lost(options.name, `its channel is closed: ${error.message}`));
-        });
       }),
     close: async () => {
       breakWith(failure({ what: `${options.name} was ended` }));
@@ -82,11 +81,10 @@ export function startProcesses<Request, Answer>(options: ProcessPoolOptions): Pr
 }
 
 function startMember(options: ProcessPoolOptions, breakWith: (error: TesseraError) => void): Member {
-  const { script, words, name, env } = options;
+  const { script, words, name } = options;
   const child = fork(script, words, {
     serialization: "advanced",
     stdio: ["ignore", "ignore", "inherit", "ipc"], // standard output is the command's
-    env: { ...process.env, ...env },
   });
   const open = new Map<number, Open>();
   child.on("message", (message) => {
@@ -120,12 +118,13 @@ function revive({ code, error }: { readonly code: ErrorCode | undefined; readonl
 }
 
 /**
- * The other end: answers the requests of the process that started this one, several at a time, until that process ends. Ctrl-C reaches the whole
- * group of processes and is left to the one that started them.
+ * The other end: answers the requests of the process that started this one, several at a time, until that process ends. Signals that reach the whole
+ * group of processes, as Ctrl-C does, are left to that one.
  */
 export function answerRequests<Request, Answer>(answer: (request: Request) => Promise<Answer>): void {
   process.on("SIGINT", () => undefined);
-  process.on("disconnect", () => process.exit());
+  process.on("SIGTERM", () => undefined);
+  process.on("disconnect", () => process.kill(process.pid, "SIGKILL")); // an orderly exit could trip over native threads at work
   process.on("message", (message) => {
     const { id, request } = message as { id: number; request: Request };
     const reply = async (): Promise<Reply> => {

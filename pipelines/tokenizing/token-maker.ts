@@ -7,6 +7,7 @@ import {
   decodeImage,
   type ImageContent,
   type ImageRecord,
+  type Preprocessing,
   readRecord,
   type Tokenizer,
 } from "../../stage1-tokenizer/index.ts";
@@ -15,6 +16,13 @@ export interface ReadImage {
   readonly key: string;
   readonly label?: number;
   readonly content: ImageContent;
+}
+
+interface DecodedImage {
+  readonly key: string;
+  readonly label?: number;
+  /** [H, W, 3] */
+  readonly pixels: Uint8Array;
 }
 
 export interface TokenizedImage {
@@ -37,8 +45,8 @@ export interface TokenMaker {
    * @returns one outcome a record, in their order
    * @throws what is no fault of a single record
    */
-  make(records: readonly ImageRecord[]): Promise<(TokenizedImage | LeftOut)[]>;
-  dispose(): Promise<void>;
+  readonly make: (records: readonly ImageRecord[]) => Promise<(TokenizedImage | LeftOut)[]>;
+  readonly dispose: () => Promise<void>;
 }
 
 /** In this process: while one batch is encoded the next are read and decoded. The tokenizer remains the caller's. */
@@ -52,38 +60,39 @@ export function createTokenMaker(tokenizer: Tokenizer): TokenMaker {
 
 export function readImages(records: readonly ImageRecord[]): Promise<(ReadImage | LeftOut)[]> {
   return Promise.all(
-    records.map((record) => {
-      const { key, label } = record;
-      const read = async () => ({ key, ...(label === undefined ? {} : { label }), content: await readRecord(record) });
-      return orLeftOut(key, read);
-    }),
+    records.map((record) =>
+      orLeftOut(record.key, async () => ({ ...nameOf(record), content: await readRecord(record) })),
+    ),
   );
 }
 
-/** What was left out before stays where it is. */
+const nameOf = ({ key, label }: { readonly key: string; readonly label?: number }) =>
+  label === undefined ? { key } : { key, label };
+
+/** What is left out already stays so, in its place. */
 export async function encodeImages(
   tokenizer: Tokenizer,
   images: readonly (ReadImage | LeftOut)[],
 ): Promise<(TokenizedImage | LeftOut)[]> {
-  const decoded = await Promise.all(
-    images.map((image) => {
-      if ("reason" in image) return image;
-      const { content, ...name } = image;
-      const decode = async () => ({ ...name, pixels: await decodeImage(content, tokenizer.preprocessing, image.key) });
-      return orLeftOut(image.key, decode);
-    }),
-  );
-  const good = decoded.filter((image) => "pixels" in image);
-  const { tokens } = await tokenizer.encode(Buffer.concat(good.map(({ pixels }) => pixels))); // [B, H, W, 3] → [B, h, w]
+  const decoded = await Promise.all(images.map((image) => decode(image, tokenizer.preprocessing)));
+  const good = decoded.flatMap((image) => ("pixels" in image ? [image.pixels] : []));
+  const { tokens } = await tokenizer.encode(Buffer.concat(good)); // [B, H, W, 3] → [B, h, w]
   const length = tokens.length / good.length;
   let at = 0;
-  return decoded.map((image) => {
-    if ("reason" in image) return image;
-    const { pixels: _pixels, ...name } = image;
-    return { ...name, tokens: tokens.slice(at, (at += length)) };
-  });
+  return decoded.map((image) =>
+    "pixels" in image ? { ...nameOf(image), tokens: tokens.slice(at, (at += length)) } : image,
+  );
 }
 
+async function decode(image: ReadImage | LeftOut, preprocessing: Preprocessing): Promise<DecodedImage | LeftOut> {
+  if ("reason" in image) return image;
+  return orLeftOut(image.key, async () => ({
+    ...nameOf(image),
+    pixels: await decodeImage(image.content, preprocessing, image.key),
+  }));
+}
+
+/** Bad input as a value; anything else is thrown. */
 async function orLeftOut<Image>(key: string, make: () => Promise<Image>): Promise<Image | LeftOut> {
   try {
     return await make();

@@ -37,10 +37,9 @@ export function startTokenProcesses({ directory, loading, count, script }: Token
     words: [directory, JSON.stringify({ ...loading, threads })],
     count,
     name: "a process that makes tokens",
-    ...(process.env["TOK_UV"] ? { env: { UV_THREADPOOL_SIZE: process.env["TOK_UV"] } } : {}),
   });
   return {
-    ahead: Number(process.env["TOK_AHEAD"] ?? BATCHES_A_PROCESS) * count,
+    ahead: BATCHES_A_PROCESS * count,
     make: async (records) => pool.ask(await readImages(records)),
     dispose: () => pool.close(),
   };

@@ -134,6 +134,6 @@ export function notDecodable(where: string, cause: unknown): TesseraError {
   });
 }
 
-/** On one line: libvips gives each of its steps one. */
+/** The first line: libvips keeps the messages of all threads in one place, and what follows may be another image's. */
 const messageOf = (cause: unknown): string =>
-  (cause instanceof Error ? cause.message : String(cause)).trim().replaceAll(/\s*\n\s*/g, "; ");
+  (cause instanceof Error ? cause.message : String(cause)).trim().replace(/\s*\n[^]*/, "");
