@@ -1,17 +1,24 @@
-/** Images → token files, streaming: memory does not grow with the number of images. */
+/** Images → token files, streaming, in one process or several: memory does not grow with the number of images. */
 import { createProvenance } from "../shared/artifact.ts";
+import { atLeast, inBatches, inOrder } from "../shared/in-order.ts";
 import { createTokenWriter, type TokenIndex } from "../shared/token-file/index.ts";
 import type { Reporter } from "../shared/train/reporter.ts";
 import {
+  checkBatchSize,
   describeImageFailure,
-  type ImageFailure,
   type ImageRecord,
-  streamImages,
+  noImage,
   type Tokenizer,
 } from "../stage1-tokenizer/index.ts";
+import { createTokenMaker, type TokenMaker } from "./tokenizing/token-maker.ts";
+import { startTokenProcesses, type TokenizerOptions, usualProcesses } from "./tokenizing/token-processes.ts";
 
 export interface TokenizeOptions {
   readonly tokenizer: Tokenizer;
+  /** What `tokenizer` was loaded with; several processes share its threads. */
+  readonly loading?: TokenizerOptions;
+  /** Processes that decode and encode; one a thread unless said otherwise, and this one alone for fewer than `FEW_IMAGES`. */
+  readonly processes?: number;
   readonly records: AsyncIterable<ImageRecord>;
   /** For progress; unknown for endless sources. */
   readonly total?: number;
@@ -23,6 +30,8 @@ export interface TokenizeOptions {
   readonly overwrite?: boolean;
   readonly reporter: Reporter;
   readonly signal?: AbortSignal;
+  /** The script of a process, if not the one of this program. */
+  readonly script?: URL;
 }
 
 export interface TokenizeResult {
@@ -30,14 +39,21 @@ export interface TokenizeResult {
   readonly failures: number;
 }
 
+/** Starting processes takes longer than these few. */
+const FEW_IMAGES = 256;
+
+/** No more images are under way in a batch, whatever the batch size; the tokenizer runs no larger ones either. */
+const MOST_IN_A_BATCH = 32;
+
 /**
- * A bad image is recorded in `failures.jsonl` and the run goes on.
- * @throws usage if the directory exists; failure if the disk refuses; the signal's reason if interrupted (nothing is published).
+ * A bad image is recorded in `failures.jsonl` and the run goes on. The files are the same, byte for byte, whatever the number of processes.
+ * @throws usage if the directory exists; bad-input if no image can be decoded; failure if the disk refuses or a process dies; the signal's
+ * reason if interrupted (nothing is published).
  */
 export async function tokenizeImages(options: TokenizeOptions): Promise<TokenizeResult> {
   const { tokenizer, reporter, directory, batchSize = 16, signal } = options;
+  checkBatchSize(batchSize);
   const { fingerprint, grid, codebookSize } = tokenizer.spec;
-  const length = grid[0] * grid[1];
   const writer = await createTokenWriter({
     directory,
     header: { fingerprint, preprocessing: tokenizer.preprocessing, grid, codebookSize, classes: [...options.classes] },
@@ -45,38 +61,46 @@ export async function tokenizeImages(options: TokenizeOptions): Promise<Tokenize
     overwrite: options.overwrite ?? false,
     discardPartial: true,
   });
+  let maker: TokenMaker | undefined;
   let done = 0;
   let failures = 0;
-  const failing: Promise<void>[] = [];
-  const onFailure = (failure: ImageFailure): void => {
-    failures++;
-    reporter.warn(describeImageFailure(failure));
-    failing.push(writer.fail({ key: failure.key, reason: failure.error.message }));
-  };
   reporter.start("tokenize", options.total ?? 0, { unitsPerStep: { count: 1, unit: "images" } });
   try {
-    const { records, preprocessing } = { ...options, preprocessing: tokenizer.preprocessing };
-    for await (const { images, keys, labels } of streamImages({ records, preprocessing, batchSize, onFailure })) {
+    const { many, items } = await atLeast(options.records, FEW_IMAGES);
+    const { ahead, make } = (maker = createMaker(options, many));
+    const batches = inBatches(items, Math.min(batchSize, MOST_IN_A_BATCH));
+    for await (const images of inOrder(batches, ahead, make)) {
       signal?.throwIfAborted();
-      const { tokens } = await tokenizer.encode(images);
-      for (const [i, key] of keys.entries()) {
-        const label = labels[i] ?? -1;
-        await writer.append({
-          key,
-          tokens: tokens.subarray(i * length, (i + 1) * length),
-          ...(label < 0 ? {} : { label }),
-        });
+      for (const image of images) {
+        if ("tokens" in image) {
+          await writer.append(image);
+          done++;
+          continue;
+        }
+        reporter.warn(describeImageFailure({ key: image.key, error: { message: image.reason } }));
+        await writer.fail(image);
+        failures++;
       }
-      await Promise.all(failing.splice(0));
-      done += keys.length;
       reporter.progress(done);
     }
-    await Promise.all(failing.splice(0));
+    if (done === 0) throw noImage("no image of the source can be decoded");
     return { index: await writer.finish(), failures };
   } catch (error) {
     await writer.abort();
     throw error;
   } finally {
+    await maker?.dispose();
     reporter.finish();
   }
+}
+
+function createMaker({ tokenizer, loading = {}, processes, script }: TokenizeOptions, many: boolean): TokenMaker {
+  const count = processes ?? (many ? usualProcesses(loading) : 1);
+  if (count === 1) return createTokenMaker(tokenizer);
+  return startTokenProcesses({
+    directory: tokenizer.directory,
+    loading,
+    count,
+    ...(script === undefined ? {} : { script }),
+  });
 }

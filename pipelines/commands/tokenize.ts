@@ -29,13 +29,18 @@ export const command = defineCommand({
     batchSize: option(z.int().min(1).max(1024).default(16), { describe: "Images a run of the encoder" }),
     ...outputOptions("token set"),
     ...threadsOption,
+    processes: option(z.int().min(1).max(256).optional(), {
+      describe: "Processes that share the threads (default: one a thread; one for a few images)",
+    }),
   }),
   async run(options, { reporter, signal }) {
-    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), sessionOptions(options));
+    const loading = sessionOptions(options);
+    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), loading);
     const directory = artifactPath("tokens", options.out);
     const { source, records, total } = await select(options, reporter);
     const { index, failures } = await tokenizeImages({
       tokenizer,
+      loading,
       records,
       classes: source.classes,
       from: `${source.name}, ${options.split}`,
@@ -44,6 +49,7 @@ export const command = defineCommand({
       overwrite: options.overwrite,
       reporter,
       signal,
+      ...(options.processes === undefined ? {} : { processes: options.processes }),
       ...(total === undefined ? {} : { total }),
     });
     await tokenizer.dispose();

@@ -25,7 +25,7 @@ export interface ImageFailure {
 }
 
 /** For people; most errors name the record themselves. */
-export function describeImageFailure({ key, error }: ImageFailure): string {
+export function describeImageFailure({ key, error }: { key: string; error: Pick<Error, "message"> }): string {
   return `left out ${error.message.startsWith(key) ? error.message : `${key}: ${error.message}`}`;
 }
 

@@ -71,7 +71,8 @@ export async function decodeRecord(record: ImageRecord, preprocessing: Preproces
   }
 }
 
-async function readRecord(record: ImageRecord): Promise<ImageContent> {
+/** @throws bad-input if the record cannot be read; whatever `read` throws as a TesseraError. */
+export async function readRecord(record: ImageRecord): Promise<ImageContent> {
   try {
     return await record.read();
   } catch (cause) {
@@ -133,6 +134,6 @@ export function notDecodable(where: string, cause: unknown): TesseraError {
   });
 }
 
-/** On one line: libvips gives each of its steps one. */
+/** The first line: libvips keeps the messages of all threads in one place, and what follows may be another image's. */
 const messageOf = (cause: unknown): string =>
-  (cause instanceof Error ? cause.message : String(cause)).trim().replaceAll(/\s*\n\s*/g, "; ");
+  (cause instanceof Error ? cause.message : String(cause)).trim().replace(/\s*\n[^]*/, "");

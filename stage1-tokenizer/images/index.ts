@@ -3,9 +3,9 @@
  */
 export { augment, type Augmentation, type BatchShape } from "./augment.ts";
 export { type Batches, type BatchesOptions, createBatches, type ImageBatch, type ImageFailure } from "./batches.ts";
-export { describeImageFailure, type OnImageFailure } from "./batches.ts";
+export { checkBatchSize, describeImageFailure, noImage, type OnImageFailure } from "./batches.ts";
 export { type CifarKind, openCifar } from "./sources/cifar-source.ts";
-export { decodeImage, decodeRecord, type DecodedRecord, MAX_PIXELS } from "./decode.ts";
+export { decodeImage, decodeRecord, type DecodedRecord, MAX_PIXELS, readRecord } from "./decode.ts";
 export { createEmojiSource } from "./sources/emoji-source.ts";
 export { losslessBytes, type LosslessBytes } from "./lossless.ts";
 export { listOrder, type RecordOrder, streamOrder, type StreamOrderOptions } from "./order.ts";

@@ -1,5 +1,5 @@
 /**
- * Every image of a source once, in order, in batches: for tokenising. Knows no model; memory does not grow with the source.
+ * Every image of a source once, in order, in batches: for measuring and drawing. Knows no model; memory does not grow with the source.
  */
 import { checkBatchSize, type ImageBatch, noImage, type OnImageFailure } from "./batches.ts";
 import { type DecodedRecord, decodeRecord } from "./decode.ts";

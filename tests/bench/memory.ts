@@ -1,4 +1,4 @@
-/** Whether tokenizing grows with the number of images: resident memory over 100,000 generated ones, first and last figure. */
+/** Whether tokenizing in one process grows with the number of images: resident memory over 100,000 generated ones, first and last figure. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -92,6 +92,7 @@ async function memoryOfTokenizing(): Promise<Row[]> {
       classes: [],
       from: "generated",
       directory: join(directory, "tokens"),
+      processes: 1, // what is measured is this process
       reporter: silentReporter,
     });
     await tokenizer.dispose();

@@ -11,11 +11,13 @@ const BATCH = 16;
 
 async function tokenizeFolder({ artifacts }: Bench): Promise<void> {
   const directory = artifacts.fresh("tokens");
-  const tokenizer = await loadTokenizer(await artifacts.tokenizer(), { threads: THREADS });
+  const loading = { threads: THREADS };
+  const tokenizer = await loadTokenizer(await artifacts.tokenizer(), loading);
   try {
     const source = await openFolderSource(await artifacts.jpegs());
     await tokenizeImages({
       tokenizer,
+      loading,
       records: source.records(),
       classes: source.classes,
       from: source.name,

@@ -1,0 +1,140 @@
+/**
+ * The same work in several processes: requests go to whichever has least to do, answers come back as promises. Knows nothing of the work. Processes,
+ * not worker threads: onnxruntime ends the whole process if a thread is stopped within a run.
+ *
+ * Requests and answers are plain data and typed arrays, cloned on the way. When a process ends unasked, every request fails, open or to come:
+ * what ended it, most often want of memory, would end the next one too.
+ */
+import { type ChildProcess, fork } from "node:child_process";
+import { type ErrorCode, failure, TesseraError } from "./errors.ts";
+
+export interface ProcessPool<Request, Answer> {
+  /** @throws whatever the work threw, TesseraErrors as they were; failure if a process has ended. */
+  ask(request: Request): Promise<Answer>;
+  /** Ends the processes, idle or not, and waits until they are gone. Requests that are open then fail. */
+  close(): Promise<void>;
+}
+
+export interface ProcessPoolOptions {
+  /** A module that calls `answerRequests`, as plain Node can run it. */
+  readonly script: URL;
+  /** Its `process.argv.slice(2)`. */
+  readonly words: readonly string[];
+  readonly count: number;
+  /** What the processes are, in errors: "a process that makes tokens". */
+  readonly name: string;
+}
+
+interface Question {
+  readonly id: number;
+  readonly request: unknown;
+}
+
+type Reply = { readonly id: number } & (
+  { readonly answer: unknown } | { readonly code: ErrorCode | undefined; readonly error: Error }
+);
+
+interface Open {
+  readonly resolve: (answer: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+interface Member {
+  readonly child: ChildProcess;
+  readonly open: Map<number, Open>;
+  readonly ended: Promise<void>;
+}
+
+export function startProcesses<Request, Answer>(options: ProcessPoolOptions): ProcessPool<Request, Answer> {
+  let broken: TesseraError | undefined;
+  let serial = 0;
+  const breakWith = (error: TesseraError): void => {
+    broken ??= error;
+    for (const { open } of members) {
+      for (const { reject } of open.values()) reject(broken);
+      open.clear();
+    }
+  };
+  const members = Array.from({ length: options.count }, () => startMember(options, breakWith));
+  return {
+    ask: (request) =>
+      new Promise<Answer>((resolve, reject) => {
+        const [first, ...others] = members;
+        if (broken !== undefined || first === undefined) {
+          reject(broken ?? failure({ what: "there are no processes", where: options.name }));
+          return;
+        }
+        const member = others.reduce((least, other) => (other.open.size < least.open.size ? other : least), first);
+        const question: Question = { id: serial++, request };
+        member.child.send(question, (error) => {
+          if (error !== null) member.child.kill("SIGKILL"); // most often gone already; its end says why
+        });
+        // What comes back is what `answerRequests` was given to return: both ends are one program.
+        member.open.set(question.id, { resolve: (answer) => resolve(answer as Answer), reject });
+      }),
+    close: async () => {
+      breakWith(failure({ what: `${options.name} was ended` }));
+      for (const { child } of members) child.kill("SIGKILL"); // it holds nothing that could be left half done
+      await Promise.all(members.map(({ ended }) => ended));
+    },
+  };
+}
+
+function startMember(options: ProcessPoolOptions, breakWith: (error: TesseraError) => void): Member {
+  const { script, words, name } = options;
+  const child = fork(script, words, {
+    serialization: "advanced",
+    stdio: ["ignore", "ignore", "inherit", "ipc"], // standard output is the command's
+  });
+  const open = new Map<number, Open>();
+  child.on("message", (message) => {
+    const reply = message as Reply;
+    const asked = open.get(reply.id);
+    open.delete(reply.id);
+    if ("answer" in reply) asked?.resolve(reply.answer);
+    else asked?.reject(revive(reply));
+  });
+  const ended = new Promise<void>((resolve) => {
+    child.on("exit", (code, signal) => {
+      breakWith(lost(name, signal ?? `exit code ${code}`));
+      resolve();
+    });
+    child.on("error", (error) => {
+      breakWith(lost(name, error.message));
+      if (child.pid === undefined) resolve(); // it never started
+    });
+  });
+  return { child, open, ended };
+}
+
+function lost(name: string, got: string): TesseraError {
+  const todo = "If the system ended it for want of memory, take fewer processes";
+  return failure({ what: `${name} ended before its work did`, got, todo });
+}
+
+/** Cloning leaves an error its message and its stack, but not its class. The message is a sentence already; its full stop is set again. */
+function revive({ code, error }: { readonly code: ErrorCode | undefined; readonly error: Error }): Error {
+  return code === undefined ? error : new TesseraError(code, { what: error.message.replace(/\.$/, ""), cause: error });
+}
+
+/**
+ * The other end: answers the requests of the process that started this one, several at a time, until that process ends. Signals that reach the whole
+ * group of processes, as Ctrl-C does, are left to that one.
+ */
+export function answerRequests<Request, Answer>(answer: (request: Request) => Promise<Answer>): void {
+  process.on("SIGINT", () => undefined);
+  process.on("SIGTERM", () => undefined);
+  process.on("disconnect", () => process.kill(process.pid, "SIGKILL")); // an orderly exit could trip over native threads at work
+  process.on("message", (message) => {
+    const { id, request } = message as { id: number; request: Request };
+    const reply = async (): Promise<Reply> => {
+      try {
+        return { id, answer: await answer(request) };
+      } catch (error) {
+        const code = error instanceof TesseraError ? error.code : undefined;
+        return { id, code, error: error instanceof Error ? error : new Error(String(error)) };
+      }
+    };
+    void reply().then((sent) => process.send?.(sent));
+  });
+}
