@@ -6,15 +6,24 @@ import { openArtifact, type Artifact } from "../shared/artifact.ts";
 import { badInput, invariant, mismatch } from "../shared/errors.ts";
 import { fingerprintTokenizer } from "../shared/fingerprint.ts";
 import type { OnnxModel } from "../shared/onnx/model.ts";
+import { quantizeConvolutions, type Ranges } from "../shared/onnx/quantize/convolutions.ts";
+import type { Dtype } from "../shared/onnx/quantize/dtype.ts";
 import { decodeModel } from "../shared/onnx/read.ts";
 import { createSession, type OnnxSession, type SessionOptions, type TensorData } from "../shared/onnx/session.ts";
+import { encodeModel } from "../shared/onnx/write.ts";
 import { makesTokens, parseTokenizerConfig, type TokenizerConfig } from "./config.ts";
 import { parsePreprocessing, type Preprocessing } from "./images/index.ts";
+import { decodeRanges, RANGES_FILE, type TokenizerRanges } from "./ranges.ts";
 
 export const RESTORE = "Restore the artefact from a copy or make it again.";
 
 /** Sizes of named inputs and outputs, without the batch. */
 export type Sizes = Readonly<Record<string, readonly number[]>>;
+
+export interface ModelOptions extends SessionOptions {
+  /** What the graphs' convolutions compute in; default "float32". */
+  readonly dtype?: Dtype;
+}
 
 export interface ModelArtifact {
   readonly config: TokenizerConfig;
@@ -36,7 +45,7 @@ export interface LazySession {
 export async function openModel(
   directory: string,
   kind: "tokenizer" | "autoencoder",
-  options: SessionOptions,
+  { dtype = "float32", ...options }: ModelOptions,
 ): Promise<ModelArtifact> {
   const artifact = await openModelArtifact(directory, kind);
   const { manifest } = artifact;
@@ -61,17 +70,34 @@ export async function openModel(
       todo: RESTORE,
     });
   }
+  const ranges = dtype === "int8" ? await readRanges(artifact) : undefined;
   return {
     config,
     preprocessing,
     fingerprint,
     encoder(sizes) {
       const where = artifact.path("encoder.onnx");
-      checkSizes(decodeModel(encoderBytes, where), sizes, where);
-      return createSession(encoderBytes, options);
+      const graph = decodeModel(encoderBytes, where);
+      checkSizes(graph, sizes, where);
+      return createSession(inDtype(encoderBytes, graph, ranges?.encoder), options);
     },
-    decoder: (sizes, check) => lazySession(() => openDecoder(artifact, { sizes, check, options })),
+    decoder: (sizes, check) => lazySession(() => openDecoder(artifact, { sizes, check, options, ranges: ranges?.decoder })), // prettier-ignore
   };
+}
+
+/** The file's own bytes for float32. */
+const inDtype = (bytes: Uint8Array, graph: OnnxModel, ranges: Ranges | undefined): Uint8Array =>
+  ranges === undefined ? bytes : encodeModel(quantizeConvolutions(graph, ranges));
+
+async function readRanges(artifact: Artifact): Promise<TokenizerRanges> {
+  if (Object.hasOwn(artifact.manifest.files, RANGES_FILE)) {
+    return decodeRanges(await artifact.read(RANGES_FILE), artifact.path(RANGES_FILE));
+  }
+  throw mismatch({
+    what: `has no ${RANGES_FILE}, without which it cannot compute in int8: it was made by an older version or another program`,
+    where: artifact.directory,
+    todo: "Use --dtype float32, or train and publish it again",
+  });
 }
 
 /** Each kind is told from the other in words of what it lacks. */
@@ -107,14 +133,19 @@ function checkSizes({ inputs, outputs }: OnnxModel, wanted: Sizes, where: string
 
 async function openDecoder(
   artifact: Artifact,
-  wanted: { sizes: Sizes; check: ((graph: OnnxModel, where: string) => void) | undefined; options: SessionOptions },
+  wanted: {
+    sizes: Sizes;
+    check: ((graph: OnnxModel, where: string) => void) | undefined;
+    options: SessionOptions;
+    ranges: Ranges | undefined;
+  },
 ): Promise<OnnxSession> {
   const where = artifact.path("decoder.onnx");
   const bytes = await artifact.read("decoder.onnx");
   const graph = decodeModel(bytes, where); // read by us first: the runtime would follow references to other files
   checkSizes(graph, wanted.sizes, where);
   wanted.check?.(graph, where);
-  return createSession(bytes, wanted.options);
+  return createSession(inDtype(bytes, graph, wanted.ranges), wanted.options);
 }
 
 function lazySession(open: () => Promise<OnnxSession>): LazySession {
