@@ -68,7 +68,7 @@ function valuesBefore({ nodes }: OnnxModel, readers: ReadonlySet<OnnxNode>): Rea
   return before;
 }
 
-/** Sums and ReLUs are taken of bytes only where a convolution in int8 reads what comes of them. */
+/** Sums are taken of bytes only where a convolution in int8 reads what comes of them: float32 knows them better. */
 function chooseBytes(
   model: OnnxModel,
   { convolutions, constants }: { convolutions: ReadonlySet<OnnxNode>; constants: Plan["constants"] },
@@ -78,10 +78,11 @@ function chooseBytes(
   for (const node of model.nodes) {
     const [output = ""] = node.outputs;
     const ready = (inputs: readonly string[]): boolean => inputs.every((input) => bytes.has(input));
-    const moved = movedInputs(node);
     const variable = node.inputs.filter((input) => !constants.has(input));
-    const computed = (node.op === "Relu" || node.op === "Add") && before.has(output) && variable.length > 0;
-    if (convolutions.has(node) || (moved !== undefined && ready(moved)) || (computed && ready(variable))) bytes.add(output); // prettier-ignore
+    const sums = node.op === "Add" && before.has(output) && variable.length > 0;
+    const passes = node.op === "Relu" ? node.inputs : movedInputs(node);
+    const made = convolutions.has(node) || (sums && ready(variable)) || (passes !== undefined && ready(passes));
+    if (made) bytes.add(output);
   }
   return bytes;
 }
