@@ -73,7 +73,6 @@ export function attention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, options: { c
 
 function attentionGradient(dO: tf.Tensor, saved: readonly tf.Tensor[], blocks: readonly Block[]): tf.Tensor[] {
   const [Q, K, V, O, ...weights] = saved as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, ...tf.Tensor[]];
-  const length = Q.shape[2] ?? 0;
   const rowSums = tf.sum(tf.mul(dO, O), -1, true); // [N, H, L, 1]
   const parts = blocks.map((block, i) => {
     const P = weights[i] as tf.Tensor; // [N, H, size, keys]
@@ -82,19 +81,19 @@ function attentionGradient(dO: tf.Tensor, saved: readonly tf.Tensor[], blocks: r
     const dS = tf.mul(P, tf.sub(dP, rowsOf(rowSums, block.start, block.size)));
     return {
       dQ: product(dS, rowsOf(K, 0, block.keys)),
-      dK: toLength(product(dS, rowsOf(Q, block.start, block.size), true), length),
-      dV: toLength(product(P, dOut, true), length),
+      dK: product(dS, rowsOf(Q, block.start, block.size), true), // [N, H, keys, Dh]
+      dV: product(P, dOut, true),
     };
   });
-  const total = (tensors: tf.Tensor[]): tf.Tensor => tensors.reduce((sum, tensor) => tf.add(sum, tensor));
-  return [tf.concat(parts.map(({ dQ }) => dQ), 2), total(parts.map(({ dK }) => dK)), total(parts.map(({ dV }) => dV))]; // prettier-ignore
+  return [tf.concat(parts.map(({ dQ }) => dQ), 2), overKeys(parts.map(({ dK }) => dK)), overKeys(parts.map(({ dV }) => dV))]; // prettier-ignore
 }
 
-/** [N, H, keys, Dh] with zeros for the keys the block did not see. */
-function toLength(x: tf.Tensor, length: number): tf.Tensor {
-  const missing = length - (x.shape[2] ?? 0);
-  return missing === 0 ? x : tf.pad(x, [[0, 0], [0, 0], [0, missing], [0, 0]]); // prettier-ignore
-}
+/** The sum of [N, H, keys, Dh], each with as many keys as the one before or more; zeros stand for keys that a block did not see. */
+const overKeys = (parts: readonly tf.Tensor[]): tf.Tensor =>
+  parts.reduce((sum, part) => {
+    const missing = (part.shape[2] ?? 0) - (sum.shape[2] ?? 0);
+    return tf.add(missing === 0 ? sum : tf.pad(sum, [[0, 0], [0, 0], [0, missing], [0, 0]]), part); // prettier-ignore
+  });
 
 /** Rows already computed, time-major so that the first P are one contiguous piece of a larger buffer: [P, N, H, Dh] each. */
 export interface AttentionCache {

@@ -26,8 +26,8 @@ export function onSphere(x: tf.Tensor): tf.Tensor {
 export function nearestCodes(rows: tf.Tensor2D, codebook: tf.Tensor): tf.Tensor1D {
   const codes = stopGradient(codebook) as tf.Tensor2D;
   const norms = tf.sum(tf.square(codes), 1); // [K]
-  const products = tf.matMul(rows, codes, false, true); // [N, K]
-  return tf.argMin(tf.sub(norms, tf.mul(products, 2)), 1); // ‖z − e‖² less ‖z‖², which is the same for every code
+  const products = tf.matMul(rows, tf.mul(codes, -2), false, true); // [N, K]; the norms are added within the product
+  return tf.argMin(tf.add(products, norms), 1); // ‖z − e‖² less ‖z‖², which is the same for every code
 }
 
 /** int32 [B, h, w] → float32 [K]: how often each code was chosen. */

@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { z } from "zod";
 import { median } from "../../stage2-prior/index.ts";
 import type { Row } from "./row.ts";
-import { STEPS, type StepName } from "./steps.ts";
+import { STEP_NAMES, STEPS, type StepName } from "./steps.ts";
 import { seconds } from "./timing.ts";
 import { THREADS, type Bench, type Comparison, type Report } from "./work.ts";
 
@@ -23,9 +23,7 @@ const stepAnswer = z.strictObject({ compileSeconds: z.number(), peakMegabytes: z
 const stepProcess = async (name: StepName, runs: number) =>
   stepAnswer.parse(await runScript("./step-process", [name, String(runs)]));
 
-const MEASURED: readonly StepName[] = ["vqvae-128", "causal-5m"];
-
-const peakMemory = MEASURED.map((name): Comparison => {
+const peakMemory = STEP_NAMES.map((name): Comparison => {
   return {
     name: `peak-memory-${name}`,
     unit: "MB",
@@ -35,12 +33,14 @@ const peakMemory = MEASURED.map((name): Comparison => {
   };
 });
 
+const COMPILED: readonly StepName[] = ["vqvae-128", "causal-5m"];
+
 /** Each time in a fresh process: in a warm one the second trace runs optimised. */
 const compile: Report = {
   name: "compile",
   async rows({ repeats }) {
     const rows: Row[] = [];
-    for (const name of MEASURED) {
+    for (const name of COMPILED) {
       const times: number[] = [];
       for (let i = 0; i < repeats({ warmUp: 0, timed: 3 }).timed; i++)
         times.push((await stepProcess(name, 0)).compileSeconds);

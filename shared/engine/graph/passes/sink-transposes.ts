@@ -1,12 +1,13 @@
 /**
  * Layout: TensorFlow.js thinks in [B,H,W,C], ONNX convolutions in [B,C,H,W]. The recorder brackets every convolution with two
  * transposes; this pass carries them forward as views past everything that does not care, so that between two convolutions
- * they meet and cancel. Not past Pad: a filter gradient cuts many windows from what was padded, and each would be transposed by itself.
+ * they meet and cancel. Not past Pad and Slice: filter gradients and attention cut many pieces from one tensor, and each would be transposed by
+ * itself.
  */
 import { type Graph, type GraphBuilder, type Node, type Value } from "../graph.ts";
 import { sizeOf } from "../../../records.ts";
 import { BINARY, COMPARISON, UNARY } from "../operators/elementwise.ts";
-import { concat, reshape, slice, transpose } from "../operators/shape.ts";
+import { concat, reshape, transpose } from "../operators/shape.ts";
 import { reduce, type Reduction } from "../operators/reduce.ts";
 import { rewrite } from "../rewrite.ts";
 
@@ -111,7 +112,6 @@ function sink(
     const bases = inputs.flatMap((input) => views.get(input as Value)?.base ?? []);
     return axis?.kind === "int" ? { base: concat(g, bases, own.perm[axis.value] ?? 0), perm: own.perm } : undefined;
   }
-  if (node.op === "Slice") return sinkSlice(g, inputs, own);
   return undefined;
 }
 
@@ -157,22 +157,4 @@ function sinkReduction(
   const left = view.perm.filter((_, i) => !axes.includes(i));
   const order = left.toSorted((a, b) => a - b);
   return { base, perm: left.map((axis) => order.indexOf(axis)) };
-}
-
-function sinkSlice(g: GraphBuilder, inputs: readonly (Value | undefined)[], view: View): View | undefined {
-  const [starts, ends, axes, steps] = inputs.slice(1).map(constantList);
-  if (starts === undefined || ends === undefined || axes === undefined || steps?.every((step) => step > 0) !== true)
-    return undefined;
-  const full = {
-    starts: view.base.shape.map(() => 0),
-    ends: [...view.base.shape],
-    steps: view.base.shape.map(() => 1),
-  };
-  axes.forEach((axis, i) => {
-    const baseAxis = view.perm[axis] ?? 0;
-    full.starts[baseAxis] = starts[i] ?? 0;
-    full.ends[baseAxis] = ends[i] ?? 0;
-    full.steps[baseAxis] = steps[i] ?? 1;
-  });
-  return { base: slice(g, view.base, full.starts, full.ends, full.steps), perm: view.perm };
 }
