@@ -24,6 +24,8 @@ export interface CostOptions {
   readonly signal: AbortSignal;
 }
 
+const BATCH_SIZE = 16;
+
 /**
  * One pass, in which either goes first by turns: whoever is second finds the images in the cache. The first batch is encoded once beforehand.
  * @throws bad-input if no image can be decoded; the signal's reason
@@ -40,14 +42,9 @@ export async function measureDtypeCost(options: CostOptions): Promise<DtypeCost>
   let [same, all, batches] = [0, 0, 0];
   async function* passes(): AsyncGenerator<Reconstructed> {
     const { preprocessing, spec } = float32;
-    const records = options.records.records();
-    const ignored = { onFailure: () => undefined }; // the evaluation has told of them
-    for await (const { images, keys } of streamImages({
-      records,
-      preprocessing,
-      batchSize: options.batchSize ?? 16,
-      ...ignored,
-    })) {
+    const streamed = { records: options.records.records(), preprocessing, batchSize: options.batchSize ?? BATCH_SIZE };
+    const onFailure = (): void => undefined; // the evaluation has told of them
+    for await (const { images, keys } of streamImages({ ...streamed, onFailure })) {
       signal.throwIfAborted();
       if (batches === 0) await Promise.all([float32.encode(images), int8.encode(images)]);
       const early = batches++ % 2 === 0 ? undefined : await timed("int8", images);

@@ -2,7 +2,7 @@
 import { z } from "zod";
 
 import type { Engine } from "../shared/engine/engine.ts";
-import { DTYPES } from "../shared/onnx/quantize/dtype.ts";
+import { DTYPES, type Dtype } from "../shared/onnx/quantize/dtype.ts";
 import { option } from "./options.ts";
 
 export const ENGINES = ["onnx", "tfjs-gpu", "tfjs-node"] as const;
@@ -47,6 +47,17 @@ export async function createEngine({ engine, threads, provider }: EngineChoice):
       return engine satisfies never;
   }
 }
+
+/** How a published graph is opened. */
+export interface GraphOptions {
+  readonly threads?: number;
+  readonly dtype: Dtype;
+}
+
+export const graphOptions = ({ threads, dtype }: { threads?: number | undefined; dtype: Dtype }): GraphOptions => ({
+  ...sessionOptions({ threads }),
+  dtype,
+});
 
 /** Options of an inference session. */
 export const sessionOptions = ({ threads }: { threads?: number | undefined }): { threads?: number } =>

@@ -6,8 +6,9 @@ import { openArtifact, type Artifact } from "../shared/artifact.ts";
 import { badInput, invariant, mismatch } from "../shared/errors.ts";
 import { fingerprintTokenizer } from "../shared/fingerprint.ts";
 import type { OnnxModel } from "../shared/onnx/model.ts";
-import { quantizeConvolutions, type Ranges } from "../shared/onnx/quantize/convolutions.ts";
+import { quantizeConvolutions } from "../shared/onnx/quantize/convolutions.ts";
 import type { Dtype } from "../shared/onnx/quantize/dtype.ts";
+import { saturatesPairs } from "../shared/onnx/quantize/saturation.ts";
 import { decodeModel } from "../shared/onnx/read.ts";
 import { createSession, type OnnxSession, type SessionOptions, type TensorData } from "../shared/onnx/session.ts";
 import { encodeModel } from "../shared/onnx/write.ts";
@@ -70,7 +71,7 @@ export async function openModel(
       todo: RESTORE,
     });
   }
-  const ranges = dtype === "int8" ? await readRanges(artifact) : undefined;
+  const inDtype = await arithmeticOf(dtype, artifact);
   return {
     config,
     preprocessing,
@@ -79,15 +80,22 @@ export async function openModel(
       const where = artifact.path("encoder.onnx");
       const graph = decodeModel(encoderBytes, where);
       checkSizes(graph, sizes, where);
-      return createSession(inDtype(encoderBytes, graph, ranges?.encoder), options);
+      return createSession(inDtype("encoder", graph, encoderBytes), options);
     },
-    decoder: (sizes, check) => lazySession(() => openDecoder(artifact, { sizes, check, options, ranges: ranges?.decoder })), // prettier-ignore
+    decoder: (sizes, check) => lazySession(() => openDecoder(artifact, { sizes, check, options, inDtype })),
   };
 }
 
-/** The file's own bytes for float32. */
-const inDtype = (bytes: Uint8Array, graph: OnnxModel, ranges: Ranges | undefined): Uint8Array =>
-  ranges === undefined ? bytes : encodeModel(quantizeConvolutions(graph, ranges));
+/** What the runtime is given in the place of a graph: its own bytes, or another graph's. */
+type InDtype = (side: "encoder" | "decoder", graph: OnnxModel, bytes: Uint8Array) => Uint8Array;
+
+async function arithmeticOf(dtype: Dtype, artifact: Artifact): Promise<InDtype> {
+  if (dtype === "float32") return (_side, _graph, bytes) => bytes;
+  const ranges = await readRanges(artifact);
+  const unsignedWeights = await saturatesPairs();
+  return (side, graph) =>
+    encodeModel(quantizeConvolutions(graph, ranges[side], { unsignedWeights, where: artifact.path(RANGES_FILE) }));
+}
 
 async function readRanges(artifact: Artifact): Promise<TokenizerRanges> {
   if (Object.hasOwn(artifact.manifest.files, RANGES_FILE)) {
@@ -137,7 +145,7 @@ async function openDecoder(
     sizes: Sizes;
     check: ((graph: OnnxModel, where: string) => void) | undefined;
     options: SessionOptions;
-    ranges: Ranges | undefined;
+    inDtype: InDtype;
   },
 ): Promise<OnnxSession> {
   const where = artifact.path("decoder.onnx");
@@ -145,7 +153,7 @@ async function openDecoder(
   const graph = decodeModel(bytes, where); // read by us first: the runtime would follow references to other files
   checkSizes(graph, wanted.sizes, where);
   wanted.check?.(graph, where);
-  return createSession(inDtype(bytes, graph, wanted.ranges), wanted.options);
+  return createSession(wanted.inDtype("decoder", graph, bytes), wanted.options);
 }
 
 function lazySession(open: () => Promise<OnnxSession>): LazySession {

@@ -9,7 +9,7 @@ import {
 } from "../../stage1-tokenizer/index.ts";
 import { artifactPath } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
-import { dtypeOption, sessionOptions, threadsOption } from "../engines.ts";
+import { dtypeOption, graphOptions, sessionOptions, threadsOption } from "../engines.ts";
 import { measureDtypeCost, type DtypeCost } from "../dtype-cost.ts";
 import { evaluateTokenizer, type Evaluation } from "../evaluate-tokenizer.ts";
 import { featuresOption, NO_FEATURES, openFeatures } from "../features.ts";
@@ -43,9 +43,9 @@ export const command = defineCommand({
   async run(options, { reporter, signal }) {
     const all = recordsOf(await openSplitSource(options, reporter), options.split);
     const records = options.count === undefined ? all : takeEvenly(all, options.count);
-    const [directory, session] = [artifactPath("tokenizer", options.tokenizer), sessionOptions(options)];
-    const tokenizer = await loadTokenizer(directory, { ...session, dtype: options.dtype });
-    const float32 = options.dtype === "int8" ? await loadTokenizer(directory, session) : undefined;
+    const directory = artifactPath("tokenizer", options.tokenizer);
+    const tokenizer = await loadTokenizer(directory, graphOptions(options));
+    const float32 = options.dtype === "int8" ? await loadTokenizer(directory, sessionOptions(options)) : undefined;
     let features: FeatureExtractor | undefined;
     try {
       features = await openFeatures(tokenizer, options);

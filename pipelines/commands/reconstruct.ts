@@ -5,7 +5,7 @@ import { z } from "zod";
 import { describeImageFailure, loadTokenizer, writeSheet } from "../../stage1-tokenizer/index.ts";
 import { artifactPath, makeFolder } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
-import { dtypeOption, sessionOptions, threadsOption } from "../engines.ts";
+import { dtypeOption, graphOptions, threadsOption } from "../engines.ts";
 import { option } from "../options.ts";
 import { reconstruct } from "../reconstruct.ts";
 import { pairRows } from "../sheets.ts";
@@ -29,10 +29,7 @@ export const command = defineCommand({
   }),
   async run(options, { reporter, signal }) {
     await makeFolder(dirname(options.sheet));
-    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), {
-      ...sessionOptions(options),
-      dtype: options.dtype,
-    });
+    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), graphOptions(options));
     const records = recordsOf(await openSplitSource(options, reporter), options.split);
     const { figures, originals, reconstructions } = await reconstruct({
       tokenizer,

@@ -5,7 +5,7 @@ import type { Reporter } from "../../shared/train/reporter.ts";
 import { loadTokenizer } from "../../stage1-tokenizer/index.ts";
 import { artifactPath, outputOptions } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
-import { dtypeOption, sessionOptions, threadsOption } from "../engines.ts";
+import { dtypeOption, graphOptions, threadsOption } from "../engines.ts";
 import { option } from "../options.ts";
 import { openSource, openSplitSource, recordsOf, sourceOptions, splitOption, type Split } from "../sources.ts";
 import { tokenizeImages } from "../tokenize.ts";
@@ -32,10 +32,7 @@ export const command = defineCommand({
     ...threadsOption,
   }),
   async run(options, { reporter, signal }) {
-    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), {
-      ...sessionOptions(options),
-      dtype: options.dtype,
-    });
+    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), graphOptions(options));
     const directory = artifactPath("tokens", options.out);
     const { source, records, total } = await select(options, reporter);
     const { index, failures } = await tokenizeImages({

@@ -3,11 +3,11 @@
  * (Jacob et al. 2018, arXiv:1712.05877). A result depends on nothing but its own image: ranges are constants of the graph, and sums are of integers.
  * What is published stays float32. Knows neither a runtime nor how ranges are measured (`ranges.ts`).
  */
-import { mismatch } from "../../errors.ts";
+import { invariant, mismatch } from "../../errors.ts";
 import type { Initializer, OnnxModel, OnnxNode, OnnxType } from "../model.ts";
 import { floatsOf } from "./constants.ts";
+import { quantizeFilters } from "./filters.ts";
 import { movedInputs, planConvolutions, type Plan } from "./plan.ts";
-import { quantizeWeights } from "./weights.ts";
 
 export type Range = readonly [least: number, largest: number];
 /** By value of a graph. */
@@ -34,10 +34,20 @@ export function activationNames(model: OnnxModel): readonly string[] {
   return [...names].filter((name) => !constants.has(name));
 }
 
+export interface ConvolutionOptions {
+  /**
+   * Store the same integers as uint8 around 128, for processors that add pairs of uint8 × int8 products in saturating int16 (`saturatesPairs`).
+   * Default false.
+   */
+  readonly unsignedWeights?: boolean;
+  /** Where the ranges lie, for errors. */
+  readonly where?: string;
+}
+
 /** @throws mismatch if a range is missing */
-export function quantizeConvolutions(model: OnnxModel, ranges: Ranges): OnnxModel {
+export function quantizeConvolutions(model: OnnxModel, ranges: Ranges, options: ConvolutionOptions = {}): OnnxModel {
   const plan = planConvolutions(model);
-  const writer = new QuantizedGraph(plan, ranges);
+  const writer = new QuantizedGraph(plan, ranges, options);
   for (const node of plan.model.nodes) writer.add(node);
   return writer.finish();
 }
@@ -45,6 +55,7 @@ export function quantizeConvolutions(model: OnnxModel, ranges: Ranges): OnnxMode
 class QuantizedGraph {
   readonly #plan: Plan;
   readonly #ranges: Ranges;
+  readonly #options: ConvolutionOptions;
   readonly #nodes: OnnxNode[] = [];
   readonly #constants = new Map<string, Initializer>();
   /** By the value that they stand for. */
@@ -52,9 +63,10 @@ class QuantizedGraph {
   /** Values made as bytes that were turned back into float32 too. */
   readonly #floats = new Set<string>();
 
-  constructor(plan: Plan, ranges: Ranges) {
+  constructor(plan: Plan, ranges: Ranges, options: ConvolutionOptions) {
     this.#plan = plan;
     this.#ranges = ranges;
+    this.#options = options;
   }
 
   add(node: OnnxNode): void {
@@ -82,16 +94,16 @@ class QuantizedGraph {
   #convolve({ inputs: [input = "", weights = "", bias], attributes = {} }: OnnxNode, output: string): void {
     const x = this.#bytesOf(input);
     const y = this.#within(output, this.#plan.rangeOf(output));
-    const kernel = this.#plan.constants.get(weights);
-    if (kernel === undefined) throw new Error(`The plan made "${weights}" a constant.`);
-    const offsets = bias === undefined ? undefined : this.#plan.constants.get(bias);
-    const filters = quantizeFilters(kernel, offsets, x.scale);
+    const { constants } = this.#plan;
+    const kernel = constants.get(weights);
+    invariant(kernel !== undefined, `the plan chose a convolution whose weights "${weights}" are no constant`);
+    const filters = quantizeFilters(kernel, bias === undefined ? undefined : constants.get(bias), x.scale);
     const channels = [filters.scales.length];
     const inputs = [
       ...this.#triple(x),
-      this.#constant(`${y.name}/weights`, "int8", kernel.shape, filters.values),
-      this.#constant(`${y.name}/weight scales`, "float32", channels, filters.scales),
-      this.#constant(`${y.name}/weight zeros`, "int8", channels, new Int8Array(filters.scales.length)),
+      this.#weights(`${y.name}/weights`, kernel.shape, filters.values),
+      this.#constant(`${y.name}/steps`, "float32", channels, filters.scales),
+      this.#weights(`${y.name}/zeros`, channels, new Int8Array(filters.scales.length)),
       ...this.#point(y),
       ...(filters.bias === undefined ? [] : [this.#constant(`${y.name}/bias`, "int32", channels, filters.bias)]),
     ];
@@ -126,7 +138,7 @@ class QuantizedGraph {
     const moved = movedInputs(node) ?? [];
     const sources = moved.map((input) => this.#bytesOf(input));
     const [first] = sources;
-    if (first === undefined) throw new Error(`Node "${node.name}" moves nothing.`);
+    invariant(first !== undefined, `node "${node.name}" moves nothing`);
     const y = { ...first, name: bytesName(output) };
     const rest = node.inputs.slice(moved.length);
     this.#nodes.push({ ...node, inputs: [...sources.map(({ name }) => name), ...rest], outputs: [y.name] });
@@ -162,6 +174,7 @@ class QuantizedGraph {
     if (range === undefined) {
       throw mismatch({
         what: `the ranges for int8 say nothing of the graph's value "${of}"`,
+        ...(this.#options.where === undefined ? {} : { where: this.#options.where }),
         expected: activationNames(this.#plan.model).join(", "),
         got: Object.keys(this.#ranges).join(", ") || "none",
       });
@@ -182,6 +195,16 @@ class QuantizedGraph {
     ];
   }
 
+  #weights(name: string, shape: readonly number[], values: Int8Array<ArrayBuffer>): string {
+    if (this.#options.unsignedWeights !== true) return this.#constant(name, "int8", shape, values);
+    return this.#constant(
+      name,
+      "uint8",
+      shape,
+      Uint8Array.from(values, (value) => value + SIGNED_ZERO),
+    );
+  }
+
   #constant(name: string, type: OnnxType, shape: readonly number[], values: ArrayBufferView<ArrayBuffer>): string {
     const data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     this.#constants.set(name, { name, type, shape, data });
@@ -192,6 +215,8 @@ class QuantizedGraph {
 const bytesName = (value: string): string => `${value}/uint8`;
 
 const LARGEST_BYTE = 255;
+/** uint8 that stands for 0 among weights. */
+const SIGNED_ZERO = 128;
 /** Keeps a scale from vanishing in float32. */
 const LEAST_SCALE = 2 ** -100;
 
@@ -210,32 +235,4 @@ export function extremesOf(values: Float32Array): Range {
     else if (value > largest) largest = value;
   }
   return [least, largest];
-}
-
-interface Filters {
-  readonly values: Int8Array<ArrayBuffer>;
-  readonly scales: Float32Array<ArrayBuffer>;
-  /** In steps of the input's scale times the filter's: what sums are counted in. */
-  readonly bias: Int32Array<ArrayBuffer> | undefined;
-}
-
-/** Largest magnitude of a bias in those steps: leaves a sum room in int32. */
-const LARGEST_BIAS = 2 ** 30;
-
-/** Where a channel's weights are so small beside its bias that the steps would not hold it, they are counted in larger ones. */
-function quantizeFilters(kernel: Initializer, offsets: Initializer | undefined, inputScale: number): Filters {
-  const weights = floatsOf(kernel);
-  const quantized = quantizeWeights(weights, kernel.shape, 0);
-  const [values, scales] = [Int8Array.from(quantized.values), Float32Array.from(quantized.scales)];
-  if (offsets === undefined) return { values, scales, bias: undefined };
-  const bias = Int32Array.from(floatsOf(offsets), (offset, channel) => {
-    const least = Math.abs(offset) / (inputScale * LARGEST_BIAS);
-    if (least > (scales[channel] ?? 0)) {
-      scales[channel] = least;
-      const size = values.length / scales.length;
-      for (let i = channel * size; i < (channel + 1) * size; i++) values[i] = Math.round((weights[i] ?? 0) / least);
-    }
-    return Math.round(offset / (inputScale * (scales[channel] ?? 1)));
-  });
-  return { values, scales, bias };
 }

@@ -143,6 +143,15 @@ describe.each(["float32", "uint8"] as const)("a residual network with phases, to
     expect([quantized.inputs, quantized.outputs]).toEqual([model.inputs, model.outputs]);
   });
 
+  test("is the same, bit for bit, with weights stored as uint8", async () => {
+    const ranges = await measure(model, COUNT, CHANNELS);
+    const unsigned = quantizeConvolutions(model, ranges, { unsignedWeights: true });
+    expect(unsigned.initializers.some((initializer) => initializer.type === "int8")).toBe(false);
+    const session = await createSession(encodeModel(unsigned), threads);
+    expect(await run(session, feed(COUNT, CHANNELS))).toEqual(await run(int8, feed(COUNT, CHANNELS)));
+    await session.dispose();
+  });
+
   test("is close to float32 on the images whose ranges it has", async () => {
     const [exact, close] = [await run(float, feed(COUNT, CHANNELS)), await run(int8, feed(COUNT, CHANNELS))];
     const square = (values: readonly number[]): number => values.reduce((sum, value) => sum + value * value, 0);
