@@ -32,7 +32,8 @@ export const command = defineCommand({
     ...threadsOption,
   }),
   async run(options, { reporter, signal }) {
-    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), graphOptions(options));
+    const loading = graphOptions(options);
+    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), loading);
     const directory = artifactPath("tokens", options.out);
     const { source, records, total } = await select(options, reporter);
     const { index, failures } = await tokenizeImages({
