@@ -27,29 +27,30 @@ export interface CostOptions {
 const BATCH_SIZE = 16;
 
 /**
- * One pass, in which either goes first by turns: whoever is second finds the images in the cache. The first batch is encoded once beforehand.
+ * One pass. Each batch is encoded twice by either and timed the second time: threads of a session that has just run go on looking for work for a while,
+ * and take the processor from the other's.
  * @throws bad-input if no image can be decoded; the signal's reason
  */
 export async function measureDtypeCost(options: CostOptions): Promise<DtypeCost> {
   const { float32, int8, signal } = options;
   const seconds = { float32: 0, int8: 0 };
   const timed = async (dtype: keyof typeof seconds, images: Uint8Array): Promise<Int32Array> => {
+    const tokenizer = { float32, int8 }[dtype];
+    await tokenizer.encode(images);
     const start = performance.now();
-    const { tokens } = await { float32, int8 }[dtype].encode(images);
+    const { tokens } = await tokenizer.encode(images);
     seconds[dtype] += (performance.now() - start) / 1000;
     return tokens;
   };
-  let [same, all, batches] = [0, 0, 0];
+  let [same, all] = [0, 0];
   async function* passes(): AsyncGenerator<Reconstructed> {
     const { preprocessing, spec } = float32;
     const streamed = { records: options.records.records(), preprocessing, batchSize: options.batchSize ?? BATCH_SIZE };
     const onFailure = (): void => undefined; // the evaluation has told of them
     for await (const { images, keys } of streamImages({ ...streamed, onFailure })) {
       signal.throwIfAborted();
-      if (batches === 0) await Promise.all([float32.encode(images), int8.encode(images)]);
-      const early = batches++ % 2 === 0 ? undefined : await timed("int8", images);
       const tokens = await timed("float32", images);
-      const others = early ?? (await timed("int8", images));
+      const others = await timed("int8", images);
       same += tokens.filter((token, i) => token === others[i]).length;
       all += tokens.length;
       const shape = [keys.length, ...spec.grid] as const;
