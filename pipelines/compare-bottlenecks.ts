@@ -27,12 +27,12 @@ import {
   type RecordSet,
   SHUFFLE_BUFFER,
   streamImages,
+  takeEvenly,
   type Tile,
   type TokenizerConfig,
 } from "../stage1-tokenizer/index.ts";
 import { runDirectory } from "./artifacts.ts";
 import { toTiles } from "./sheets.ts";
-import { takeEvenly } from "./sources.ts";
 import { checkFinished } from "./training-options.ts";
 
 export interface CompareOptions {

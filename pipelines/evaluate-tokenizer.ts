@@ -8,11 +8,11 @@ import {
   type FeatureExtractor,
   type ImageFailure,
   type Reconstructed,
+  type Records,
   type Tokenizer,
   type TokenizerFigures,
 } from "../stage1-tokenizer/index.ts";
 import { reconstructions } from "./reconstruct.ts";
-import type { Records } from "./sources.ts";
 
 export interface EvaluateOptions {
   readonly tokenizer: Tokenizer;

@@ -3,9 +3,15 @@
  * space where it has two dimensions. Knows no file.
  */
 import type { Rng } from "../shared/rng.ts";
-import { streamImages, type Autoencoder, type OnImageFailure, type Tile } from "../stage1-tokenizer/index.ts";
+import {
+  streamImages,
+  takeEvenly,
+  type Autoencoder,
+  type OnImageFailure,
+  type Records,
+  type Tile,
+} from "../stage1-tokenizer/index.ts";
 import { toRows, toTiles } from "./sheets.ts";
-import { takeEvenly, type Records } from "./sources.ts";
 
 export type Rows = readonly (readonly Tile[])[];
 

@@ -16,8 +16,8 @@ import {
   openParquet,
   openWebDataset,
   splitSource,
-  type ImageRecord,
   type ImageSource,
+  type Records,
   type RecordSet,
 } from "../stage1-tokenizer/index.ts";
 import { option } from "./options.ts";
@@ -141,23 +141,6 @@ export const splitOptionWith = (preset: Split) => ({
   split: option(z.enum(SPLITS).default(preset), { describe: "Which families to take" }),
 });
 export const splitOption = splitOptionWith("all");
-
-/** Records that can be gone through again and again. */
-export type Records = Pick<RecordSet, "count" | "records">;
-
-/** At most `count` of them, spread evenly: sources are ordered by class, and the first records would be images of one. */
-export function takeEvenly(all: Records, count: number): Records {
-  if (count >= all.count) return all;
-  const taken = (before: number): number => Math.floor((before * count) / all.count);
-  async function* records(): AsyncGenerator<ImageRecord> {
-    let position = 0;
-    for await (const record of all.records()) {
-      position++;
-      if (taken(position) > taken(position - 1)) yield record;
-    }
-  }
-  return { count, records };
-}
 
 /** The records of one side of the split, or all. @throws usage if that side is empty. */
 export function recordsOf({ source, training, heldOut }: SplitSource, split: Split): Records {

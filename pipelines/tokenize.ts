@@ -57,7 +57,9 @@ export async function tokenizeImages(options: TokenizeOptions): Promise<Tokenize
   const writer = await createTokenWriter({
     directory,
     header: { fingerprint, preprocessing: tokenizer.preprocessing, grid, codebookSize, classes: [...options.classes] },
-    provenance: createProvenance({ from: { images: options.from, tokenizer: tokenizer.directory } }),
+    provenance: createProvenance({
+      from: { images: options.from, tokenizer: tokenizer.directory, dtype: tokenizer.dtype },
+    }),
     overwrite: options.overwrite ?? false,
     discardPartial: true,
   });

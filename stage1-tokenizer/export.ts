@@ -22,12 +22,15 @@ import {
   tokensToImages,
 } from "./model/tokenize.ts";
 import { modelCard } from "./model-card.ts";
+import { encodeRanges, measureRanges, RANGES_FILE, type MeasuredGraphs, type TokenizerRanges } from "./ranges.ts";
 
 export interface TrainedTokenizer {
   readonly config: TokenizerConfig;
   readonly preprocessing: Preprocessing;
   readonly state: { readonly spec: Signature; readonly values: Arrays };
   readonly figures: ModelFigures;
+  /** uint8 [N, H, W, 3], held out: what ranges for int8 are measured on; without them the tokenizer computes in float32 only. */
+  readonly rangeImages?: Uint8Array;
 }
 
 export interface PublishTokenizerOptions {
@@ -42,6 +45,7 @@ export async function publishTokenizer(trained: TrainedTokenizer, options: Publi
   const state = { spec: evaluationState(trained.state.spec), values: evaluationState(trained.state.values) };
   const { encoder, decoder, features } = exportGraphs(config, state);
   const fingerprint = fingerprintTokenizer(encoder, preprocessing);
+  const ranges = await rangesOf(trained, { encoder, decoder, imageSize: config.imageSize });
   await publishArtifact({
     directory: options.directory,
     kind: makesTokens(config) ? "tokenizer" : "autoencoder",
@@ -57,12 +61,21 @@ export async function publishTokenizer(trained: TrainedTokenizer, options: Publi
       "encoder.onnx": encoder,
       "decoder.onnx": decoder,
       "features.onnx": features,
+      ...(ranges === undefined ? {} : { [RANGES_FILE]: encodeRanges(ranges) }),
       "model.safetensors": encodeState(state),
       "config.json": `${JSON.stringify(config, null, 2)}\n`,
       "README.md": modelCard({ config, figures, fingerprint }),
     },
   });
   return fingerprint;
+}
+
+/** None of an autoencoder: its latents are numbers, which int8 would round. */
+async function rangesOf(
+  { config, rangeImages }: TrainedTokenizer,
+  graphs: MeasuredGraphs,
+): Promise<TokenizerRanges | undefined> {
+  return rangeImages === undefined || !makesTokens(config) ? undefined : measureRanges(graphs, rangeImages);
 }
 
 interface Graphs {

@@ -4,15 +4,26 @@
  */
 import { badInput, mismatch } from "../shared/errors.ts";
 import type { OnnxModel } from "../shared/onnx/model.ts";
-import type { OnnxSession, SessionOptions } from "../shared/onnx/session.ts";
+import type { Dtype } from "../shared/onnx/quantize/dtype.ts";
+import type { OnnxSession } from "../shared/onnx/session.ts";
 import { checkTokens, type TokenGrid, type TokenizerSpec } from "../shared/tokens.ts";
 import { gridOf } from "./config.ts";
 import type { Preprocessing } from "./images/index.ts";
-import { chunks, countImages, expectData, openModel, RESTORE, type LazySession } from "./model-artifact.ts";
+import {
+  chunks,
+  countImages,
+  expectData,
+  openModel,
+  RESTORE,
+  type LazySession,
+  type ModelOptions,
+} from "./model-artifact.ts";
 
 export interface Tokenizer {
   readonly directory: string;
   readonly spec: TokenizerSpec;
+  /** What its convolutions compute in. In int8 some tokens are others than in float32, of the same codes: the fingerprint stays. */
+  readonly dtype: Dtype;
   /** How images must be prepared before `encode`. */
   readonly preprocessing: Preprocessing;
   /**
@@ -30,9 +41,9 @@ export interface Tokenizer {
 
 /**
  * @throws bad-input if the folder is no artefact; mismatch if it is no tokenizer, a file was changed, the fingerprint is not that of
- *   its encoder, or the encoder's sizes are not the manifest's
+ *   its encoder, the encoder's sizes are not the manifest's, or int8 is asked for and no ranges were published
  */
-export async function loadTokenizer(directory: string, options: SessionOptions = {}): Promise<Tokenizer> {
+export async function loadTokenizer(directory: string, options: ModelOptions = {}): Promise<Tokenizer> {
   const model = await openModel(directory, "tokenizer", options);
   const { config, fingerprint } = model;
   const spec: TokenizerSpec = {
@@ -44,7 +55,8 @@ export async function loadTokenizer(directory: string, options: SessionOptions =
   const sizes = { image: [...spec.imageSize, 3], tokens: spec.grid };
   const encoder = await model.encoder(sizes);
   const decoder = model.decoder(sizes, (graph, where) => checkCodebook(graph, spec, where));
-  return createTokenizer({ directory, spec, preprocessing: model.preprocessing, encoder, decoder });
+  const { dtype = "float32" } = options;
+  return createTokenizer({ directory, spec, dtype, preprocessing: model.preprocessing, encoder, decoder });
 }
 
 /** K as the decoder has it: the rows of the table it looks codes up in. A decoder of another make may show no such table. */
@@ -64,12 +76,13 @@ function checkCodebook({ initializers, nodes }: OnnxModel, { codebookSize }: Tok
 interface Parts {
   readonly directory: string;
   readonly spec: TokenizerSpec;
+  readonly dtype: Dtype;
   readonly preprocessing: Preprocessing;
   readonly encoder: OnnxSession;
   readonly decoder: LazySession;
 }
 
-function createTokenizer({ directory, spec, preprocessing, encoder, decoder }: Parts): Tokenizer {
+function createTokenizer({ directory, spec, dtype, preprocessing, encoder, decoder }: Parts): Tokenizer {
   const [height, width] = spec.grid;
   const [imageHeight, imageWidth] = spec.imageSize;
   const imageLength = imageHeight * imageWidth * 3;
@@ -77,6 +90,7 @@ function createTokenizer({ directory, spec, preprocessing, encoder, decoder }: P
   return {
     directory,
     spec,
+    dtype,
     preprocessing,
     async encode(images) {
       const count = countImages(images, spec.imageSize, "Tokenizer.encode");

@@ -12,7 +12,7 @@ import type { tf } from "../shared/engine/tf.ts";
 import type { KMeansStart } from "./bottleneck/bottleneck.ts";
 import { createBottleneck } from "./bottleneck/create-bottleneck.ts";
 import { kMeans } from "./bottleneck/k-means.ts";
-import type { TokenizerConfig } from "./config.ts";
+import { makesTokens, type TokenizerConfig } from "./config.ts";
 import { scoreOf, type ModelFigures } from "./evaluate.ts";
 import type { TrainedTokenizer } from "./export.ts";
 import { createEvaluator } from "./held-out.ts";
@@ -29,6 +29,7 @@ import {
 } from "./images/index.ts";
 import { pixelVariance } from "./metrics.ts";
 import { imagesToZE } from "./model/tokenize.ts";
+import { takeRangeImages } from "./ranges.ts";
 import { createTokenizerStep, initialTokenizerState, startCodebook, tokenizerBatch } from "./training-step.ts";
 
 export interface TrainTokenizerOptions extends RunOptions {
@@ -149,6 +150,7 @@ async function runSteps(options: TrainTokenizerOptions, started: Started): Promi
       preprocessing,
       state: { spec, values },
       figures,
+      ...(makesTokens(config) ? { rangeImages: await takeRangeImages(set, preprocessing) } : {}),
       step: best?.step ?? run.step,
       interrupted: false,
     };

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { describeImageFailure, loadTokenizer, writeSheet } from "../../stage1-tokenizer/index.ts";
 import { artifactPath, makeFolder } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
-import { sessionOptions, threadsOption } from "../engines.ts";
+import { dtypeOption, graphOptions, threadsOption } from "../engines.ts";
 import { option } from "../options.ts";
 import { reconstruct } from "../reconstruct.ts";
 import { pairRows } from "../sheets.ts";
@@ -24,11 +24,12 @@ export const command = defineCommand({
     ...splitOption,
     tiles: option(z.int().min(0).max(256).default(32), { describe: "Images on the sheet" }),
     sheet: option(z.string().min(1).default("artifacts/generated/reconstructions.png"), { describe: "PNG to write" }),
+    ...dtypeOption,
     ...threadsOption,
   }),
   async run(options, { reporter, signal }) {
     await makeFolder(dirname(options.sheet));
-    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), sessionOptions(options));
+    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), graphOptions(options));
     const records = recordsOf(await openSplitSource(options, reporter), options.split);
     const { figures, originals, reconstructions } = await reconstruct({
       tokenizer,

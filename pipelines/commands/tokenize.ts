@@ -5,7 +5,7 @@ import type { Reporter } from "../../shared/train/reporter.ts";
 import { loadTokenizer } from "../../stage1-tokenizer/index.ts";
 import { artifactPath, outputOptions } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
-import { sessionOptions, threadsOption } from "../engines.ts";
+import { dtypeOption, graphOptions, threadsOption } from "../engines.ts";
 import { option } from "../options.ts";
 import { openSource, openSplitSource, recordsOf, sourceOptions, splitOption, type Split } from "../sources.ts";
 import { tokenizeImages } from "../tokenize.ts";
@@ -28,13 +28,14 @@ export const command = defineCommand({
     ...splitOption,
     batchSize: option(z.int().min(1).max(1024).default(16), { describe: "Images a run of the encoder" }),
     ...outputOptions("token set"),
+    ...dtypeOption,
     ...threadsOption,
     processes: option(z.int().min(1).max(256).optional(), {
       describe: "Processes that share the threads (default: one a thread; one for a few images)",
     }),
   }),
   async run(options, { reporter, signal }) {
-    const loading = sessionOptions(options);
+    const loading = graphOptions(options);
     const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), loading);
     const directory = artifactPath("tokens", options.out);
     const { source, records, total } = await select(options, reporter);

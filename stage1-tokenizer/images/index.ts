@@ -24,6 +24,7 @@ export {
 } from "./preprocess.ts";
 export { type Film, writeFilm } from "./film.ts";
 export { orderOf, type OrderOptions, recordSet, type RecordSet, SHUFFLE_BUFFER, splitSource } from "./record-set.ts";
+export { type Records, takeEvenly } from "./record-set.ts";
 export { type ImageContent, type ImageRecord, type ImageSource, iterateRecords } from "./source.ts";
 export { listRecords, type RawPixels } from "./source.ts";
 export { DEFAULT_SALT, isHeldOut, splitByFamily, type SplitOptions } from "./split.ts";

@@ -63,6 +63,23 @@ async function* sameRecords(
   if (again.digest !== digest) throw sourceChanged({ expected: "the same keys in the same order", got: "others" });
 }
 
+/** Records that can be gone through again and again. */
+export type Records = Pick<RecordSet, "count" | "records">;
+
+/** At most `count` of them, spread evenly: sources are ordered by class, and the first records would be images of one. */
+export function takeEvenly(all: Records, count: number): Records {
+  if (count >= all.count) return all;
+  const taken = (before: number): number => Math.floor((before * count) / all.count);
+  async function* records(): AsyncGenerator<ImageRecord> {
+    let position = 0;
+    for await (const record of all.records()) {
+      position++;
+      if (taken(position) > taken(position - 1)) yield record;
+    }
+  }
+  return { count, records };
+}
+
 /** Records that training keeps in memory to draw the next one from, unless told: some ten megabytes. */
 export const SHUFFLE_BUFFER = 65_536;
 

@@ -12,6 +12,8 @@ import { paperConfig, transformerConfig } from "./steps.ts";
 import type { Artifacts } from "./work.ts";
 
 const JPEG_COUNT = 2_000;
+/** Noise is alike everywhere: a few images say how large activations become. */
+const RANGE_IMAGES = 16;
 
 export async function createArtifacts(): Promise<Artifacts> {
   const folder = await mkdtemp(join(tmpdir(), "tessera-bench-"));
@@ -25,7 +27,7 @@ export async function createArtifacts(): Promise<Artifacts> {
     return promise;
   };
   let fingerprint: Promise<string> | undefined;
-  const publish = (): Promise<string> => (fingerprint ??= publishTokenizer(untrainedTokenizer(paperConfig()), { directory: join(folder, "tokenizer") })); // prettier-ignore
+  const publish = (): Promise<string> => (fingerprint ??= publishTokenizer({ ...untrainedTokenizer(paperConfig()), rangeImages: noiseImages(RANGE_IMAGES) }, { directory: join(folder, "tokenizer") })); // prettier-ignore
   return {
     tokenizer: () => once("tokenizer", publish),
     prior: (objective) =>
@@ -37,6 +39,12 @@ export async function createArtifacts(): Promise<Artifacts> {
     fresh: (name) => join(folder, `${name}-${serial++}`),
     dispose: () => rm(folder, { recursive: true, force: true }),
   };
+}
+
+/** uint8 [count, H, W, 3] of the tokenizer's size. */
+export function noiseImages(count: number): Uint8Array {
+  const rng = Rng.fromSeed(0);
+  return Uint8Array.from({ length: count * paperConfig().imageSize ** 2 * 3 }, () => rng.integer(256));
 }
 
 const SIDE = 256;

@@ -4,6 +4,7 @@ import { Rng } from "../../shared/rng.ts";
 import { gridOf, loadTokenizer, type Tokenizer } from "../../stage1-tokenizer/index.ts";
 import { loadPrior, median, type Prior } from "../../stage2-prior/index.ts";
 import { tokenizerFlops, transformerFlops } from "./arithmetic.ts";
+import { noiseImages } from "./artifacts.ts";
 import type { Row } from "./row.ts";
 import { paperConfig, tokenizerShape, transformerConfig, transformerShape } from "./steps.ts";
 import { medianSeconds } from "./timing.ts";
@@ -13,8 +14,12 @@ const BATCHES = [1, 16] as const;
 const IMAGES = paperConfig();
 const MASKED_STEPS = 12;
 
-async function withTokenizer<T>({ artifacts }: Bench, use: (tokenizer: Tokenizer) => Promise<T>): Promise<T> {
-  const tokenizer = await loadTokenizer(await artifacts.tokenizer(), { threads: THREADS });
+async function withTokenizer<T>(
+  { artifacts }: Bench,
+  dtype: Dtype,
+  use: (tokenizer: Tokenizer) => Promise<T>,
+): Promise<T> {
+  const tokenizer = await loadTokenizer(await artifacts.tokenizer(), { threads: THREADS, dtype });
   try {
     return await use(tokenizer);
   } finally {
@@ -35,12 +40,6 @@ async function withPrior<T>(
   }
 }
 
-/** uint8 [batch, H, W, 3] of noise. */
-function noise(batch: number): Uint8Array {
-  const rng = Rng.fromSeed(0);
-  return Uint8Array.from({ length: batch * IMAGES.imageSize ** 2 * 3 }, () => rng.integer(256));
-}
-
 function grids(batch: number) {
   const rng = Rng.fromSeed(0);
   const [height, width] = gridOf(IMAGES);
@@ -48,34 +47,41 @@ function grids(batch: number) {
   return { tokens, shape: [batch, height, width] as const };
 }
 
-const imageWorks = BATCHES.flatMap((batch): Comparison[] => {
-  const common = { unit: "ms", repeats: { warmUp: 2, timed: batch === 1 ? 15 : 7 }, ceiling: "conv" } as const;
+/** The peer computes in float32 beside either, and the ceiling is one of float32. */
+const imageWorks = BATCHES.flatMap((batch) => DTYPES.flatMap((dtype) => imageWorksIn(dtype, batch)));
+
+function imageWorksIn(dtype: Dtype, batch: number): Comparison[] {
+  const suffix = dtype === "float32" ? `${batch}` : `${dtype}-${batch}`;
+  const common = { unit: "ms", repeats: { warmUp: 2, timed: batch === 1 ? 15 : 7 } } as const;
+  const flops = tokenizerFlops(IMAGES);
+  const work = (side: "encode" | "decode") =>
+    dtype === "float32" ? ({ flops: batch * flops[side], ceiling: "conv" } as const) : {};
   const args = { batch, ...tokenizerShape(IMAGES) };
   return [
     {
       ...common,
-      name: `encode-${batch}`,
+      ...work("encode"),
+      name: `encode-${suffix}`,
       ours: (bench, repeats) =>
-        withTokenizer(bench, (tokenizer) => {
-          const images = noise(batch);
+        withTokenizer(bench, dtype, (tokenizer) => {
+          const images = noiseImages(batch);
           return medianSeconds(() => tokenizer.encode(images), repeats);
         }),
       peer: { work: "encode", args },
-      flops: batch * tokenizerFlops(IMAGES).encode,
     },
     {
       ...common,
-      name: `decode-${batch}`,
+      ...work("decode"),
+      name: `decode-${suffix}`,
       ours: (bench, repeats) =>
-        withTokenizer(bench, (tokenizer) => {
+        withTokenizer(bench, dtype, (tokenizer) => {
           const grid = grids(batch);
           return medianSeconds(() => tokenizer.decode(grid), repeats);
         }),
       peer: { work: "decode", args },
-      flops: batch * tokenizerFlops(IMAGES).decode,
     },
   ];
-});
+}
 
 /** The peer computes in float32 beside either. */
 const sampleWorks = BATCHES.flatMap((batch) => DTYPES.flatMap((dtype) => sampleWorksIn(dtype, batch)));

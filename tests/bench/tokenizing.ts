@@ -1,5 +1,6 @@
 /** A folder of JPEG files to a token set: what `tessera tokenize` does from reading the tokenizer to publishing, without the start of the process. */
 import { rm } from "node:fs/promises";
+import { DTYPES, type Dtype } from "../../shared/onnx/quantize/dtype.ts";
 import { silentReporter } from "../../shared/train/reporter.ts";
 import { tokenizeImages } from "../../pipelines/tokenize.ts";
 import { loadTokenizer, openFolderSource } from "../../stage1-tokenizer/index.ts";
@@ -9,9 +10,9 @@ import { THREADS, type Bench, type Comparison } from "./work.ts";
 
 const BATCH = 16;
 
-async function tokenizeFolder({ artifacts }: Bench): Promise<void> {
+async function tokenizeFolder({ artifacts }: Bench, dtype: Dtype): Promise<void> {
   const directory = artifacts.fresh("tokens");
-  const loading = { threads: THREADS };
+  const loading = { threads: THREADS, dtype };
   const tokenizer = await loadTokenizer(await artifacts.tokenizer(), loading);
   try {
     const source = await openFolderSource(await artifacts.jpegs());
@@ -31,14 +32,14 @@ async function tokenizeFolder({ artifacts }: Bench): Promise<void> {
   }
 }
 
-export const TOKENIZING: readonly Comparison[] = [
-  {
-    name: "tokenize",
+export const TOKENIZING = DTYPES.map((dtype): Comparison => {
+  return {
+    name: dtype === "float32" ? "tokenize" : `tokenize-${dtype}`,
     unit: "s",
     repeats: { warmUp: 0, timed: 1 },
     async ours(bench, repeats) {
       await Promise.all([bench.artifacts.tokenizer(), bench.artifacts.jpegs()]); // made before the clock runs
-      return medianSeconds(() => tokenizeFolder(bench), repeats);
+      return medianSeconds(() => tokenizeFolder(bench, dtype), repeats);
     },
     peer: async ({ artifacts }) => ({
       work: "tokenize",
@@ -49,5 +50,5 @@ export const TOKENIZING: readonly Comparison[] = [
         ...tokenizerShape(paperConfig()),
       },
     }),
-  },
-];
+  };
+});

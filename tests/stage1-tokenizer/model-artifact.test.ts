@@ -4,14 +4,14 @@ import { describe, expect, test } from "vitest";
 import { chunks, countImages, expectData } from "../../stage1-tokenizer/model-artifact.ts";
 
 describe("pieces of a large call", () => {
-  test("follow on each other, leave nothing out, and are never empty or larger than 32", () => {
+  test("follow on each other, leave nothing out, and are never empty or larger than 4", () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 300 }), (count) => {
         let next = 0;
         for (const [start, size] of chunks(count)) {
           expect(start).toBe(next);
           expect(size).toBeGreaterThan(0);
-          expect(size).toBeLessThanOrEqual(32);
+          expect(size).toBeLessThanOrEqual(4);
           next = start + size;
         }
         expect(next).toBe(count);
@@ -20,11 +20,11 @@ describe("pieces of a large call", () => {
   });
 
   test("are as few as can be", () => {
-    expect([...chunks(64)]).toEqual([
-      [0, 32],
-      [32, 32],
+    expect([...chunks(8)]).toEqual([
+      [0, 4],
+      [4, 4],
     ]);
-    expect([...chunks(65)]).toHaveLength(3);
+    expect([...chunks(9)]).toHaveLength(3);
   });
 });
 

@@ -42,6 +42,16 @@ export async function publishUntrained(
   return directory;
 }
 
+/** The same with ranges for int8, measured on `images` [N, H, W, 3]. */
+export async function publishMeasured(
+  config: TokenizerConfig,
+  directory: string,
+  images = tinyImages(16, config.imageSize),
+): Promise<string> {
+  await publishTokenizer({ ...untrained(config), rangeImages: images }, { directory });
+  return directory;
+}
+
 /** uint8 [count, 8, 8, 3] of two colours a picture. */
 export function tinyImages(count: number, side = 8): Uint8Array {
   const images = Array.from({ length: count }, (_, i) => {

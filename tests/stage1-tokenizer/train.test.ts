@@ -142,6 +142,8 @@ describe.each(BOTTLENECKS)("a %s run", (bottleneck) => {
     const artifact = await openArtifact(directory, { kind: makesTokens(config) ? "tokenizer" : "autoencoder" });
     await artifact.verify();
     expect(artifact.manifest).toMatchObject({ fingerprint, config, provenance: { metrics: run.figures } });
+    expect(run.rangeImages?.length).toBe(makesTokens(config) ? heldOut.length * SIDE * SIDE * 3 : undefined);
+    expect(Object.hasOwn(artifact.manifest.files, "ranges.json")).toBe(makesTokens(config));
     const { values } = decodeState(await artifact.read("model.safetensors"), "model.safetensors");
     expect(values).toEqual(evaluationState(run.state.values));
   });

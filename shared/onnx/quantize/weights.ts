@@ -10,9 +10,9 @@ const LARGEST = 127;
 
 export interface QuantizedWeights {
   /** Row-major, in the weights' shape. */
-  readonly values: Int8Array;
+  readonly values: Int8Array<ArrayBuffer>;
   /** [channels]; 1 for a channel of zeros. */
-  readonly scales: Float32Array;
+  readonly scales: Float32Array<ArrayBuffer>;
 }
 
 /**
