@@ -84,6 +84,7 @@ function startMember(options: ProcessPoolOptions, breakWith: (error: TesseraErro
   const { script, words, name } = options;
   const child = fork(script, words, {
     serialization: "advanced",
+    detached: true, // a group of its own: Ctrl-C is for the process that started it, which ends it in its own time
     stdio: ["ignore", "ignore", "inherit", "ipc"], // standard output is the command's
   });
   const open = new Map<number, Open>();
@@ -118,13 +119,12 @@ function revive({ code, error }: { readonly code: ErrorCode | undefined; readonl
 }
 
 /**
- * The other end: answers the requests of the process that started this one, several at a time, until that process ends. Signals that reach the whole
- * group of processes, as Ctrl-C does, are left to that one.
+ * The other end: answers the requests of the process that started this one, several at a time, until that process ends.
  */
 export function answerRequests<Request, Answer>(answer: (request: Request) => Promise<Answer>): void {
-  process.on("SIGINT", () => undefined);
-  process.on("SIGTERM", () => undefined);
-  process.on("disconnect", () => process.kill(process.pid, "SIGKILL")); // an orderly exit could trip over native threads at work
+  const end = (): boolean => process.kill(process.pid, "SIGKILL"); // an orderly exit could trip over native threads at work
+  if (!process.connected) end(); // gone before this one was ready
+  process.on("disconnect", end);
   process.on("message", (message) => {
     const { id, request } = message as { id: number; request: Request };
     const reply = async (): Promise<Reply> => {

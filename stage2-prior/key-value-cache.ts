@@ -3,7 +3,7 @@
  * and they are kept here. Knows no tokens.
  *
  * A head's rows lie one after the other, [N, H, R, Dh], for that is the order in which products read them; so room for more rows moves all heads
- * apart, which is done every few positions. Rows that hold nothing yet cost as much to read as others: the room never is much larger than needed.
+ * apart, which is done every few positions. Rows that hold nothing yet cost as much to read as others: there is never room for many of them.
  */
 import { invariant } from "../shared/errors.ts";
 import type { OnnxSession, TensorValue } from "../shared/onnx/session.ts";
@@ -13,8 +13,6 @@ import { PAST_LENGTH, pastNames, presentNames } from "./signature.ts";
 const ROOM_STEP = 64;
 
 export interface KeyValueCache {
-  /** P */
-  readonly length: number;
   /** Views, good until the next `append`: the graph's `past_*`. */
   feeds(): Record<string, TensorValue>;
   /** The outputs that `append` takes. */
@@ -44,8 +42,9 @@ interface Rows {
   readonly present: string;
   /** Room for every position; the first N·H·R·Dh numbers are in use. */
   readonly data: Float32Array;
-  /** [H, Dh] */
+  /** H */
   readonly heads: number;
+  /** Dh */
   readonly headDimension: number;
 }
 
@@ -55,9 +54,6 @@ export function createCache(session: OnnxSession, { count, length, filler = 0 }:
   let past = 0;
   let room = Math.min(ROOM_STEP, length);
   return {
-    get length() {
-      return past;
-    },
     present: all.map(({ present: name, heads, headDimension }) => ({
       name,
       shapeOf: (steps) => [count, heads, steps, headDimension],
@@ -126,6 +122,7 @@ function copyRows(
   { count, past, room, steps }: { count: number; past: number; room: number; steps: number },
 ): void {
   const size = steps * headDimension;
+  invariant(added.length === count * heads * size, `${steps} new rows of each head are appended`);
   for (let head = 0; head < count * heads; head++) {
     const [to, from] = [(head * room + past) * headDimension, head * size];
     for (let i = 0; i < size; i++) data[to + i] = added[from + i] ?? NaN;

@@ -108,13 +108,25 @@ describe("ends", () => {
     expect(answers.map(({ pid }) => isAlive(pid))).toEqual([false, false]);
   });
 
-  test("a signal that reaches the whole group of processes is left to the one that started them", async () => {
-    const pool = start(1);
-    const { pid } = await pool.ask({});
-    const answer = pool.ask({ wait: 50, bytes: Uint8Array.of(1) });
-    process.kill(pid, "SIGINT");
-    process.kill(pid, "SIGTERM");
-    expect(await answer).toMatchObject({ pid });
+  test("Ctrl-C is left to the one that started them, even while they are starting", async () => {
+    writeFileSync(
+      join(build, "interrupted.js"),
+      `import { startProcesses } from "./shared/process-pool.js";
+       process.on("SIGINT", () => process.stdout.write("interrupted "));
+       const script = new URL("./script.js", import.meta.url);
+       const pool = startProcesses({ script, words: ["answered"], count: 1, name: "a process" });
+       process.kill(0, "SIGINT"); // the whole group, as a terminal does
+       process.stdout.write((await pool.ask({ wait: 20 })).word);
+       await pool.close();`,
+    );
+    const parent = spawn(process.execPath, [join(build, "interrupted.js")], {
+      detached: true, // a group without the tests
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let said = "";
+    parent.stdout.on("data", (data: Buffer) => (said += data.toString()));
+    const code = await new Promise((resolve) => parent.on("close", resolve));
+    expect([code, said]).toEqual([0, "interrupted answered"]);
   });
 
   test("processes go when the one that started them is gone", async () => {
