@@ -26,7 +26,7 @@ export const command = defineCommand({
     tokenizer: option(z.string().min(1), { describe: "Name or path of the tokenizer", alias: "t" }),
     ...sourceOptions,
     ...splitOption,
-    batchSize: option(z.int().min(1).max(1024).default(16), { describe: "Images a run of the encoder" }),
+    batchSize: option(z.int().min(1).max(1024).default(16), { describe: "Images read, encoded and written together" }),
     ...outputOptions("token set"),
     ...dtypeOption,
     ...threadsOption,
