@@ -42,7 +42,7 @@ export interface TokenizeResult {
 /** Starting processes takes longer than these few. */
 const FEW_IMAGES = 256;
 
-/** No more images are under way in a batch, whatever the batch size; the tokenizer runs no larger ones either. */
+/** A larger batch is cut, so that memory does not depend on the batch size. */
 const MOST_IN_A_BATCH = 32;
 
 /**

@@ -8,6 +8,7 @@ import type { Initializer, OnnxModel, OnnxNode, OnnxType } from "../model.ts";
 import { floatsOf } from "./constants.ts";
 import { quantizeFilters } from "./filters.ts";
 import { movedInputs, planConvolutions, type Plan } from "./plan.ts";
+import { storeWeights, type WeightStorage } from "./weights.ts";
 
 export type Range = readonly [least: number, largest: number];
 /** By value of a graph. */
@@ -34,12 +35,7 @@ export function activationNames(model: OnnxModel): readonly string[] {
   return [...names].filter((name) => !constants.has(name));
 }
 
-export interface ConvolutionOptions {
-  /**
-   * Store the same integers as uint8 around 128, for processors that add pairs of uint8 × int8 products in saturating int16 (`saturatesPairs`).
-   * Default false.
-   */
-  readonly unsignedWeights?: boolean;
+export interface ConvolutionOptions extends WeightStorage {
   /** Where the ranges lie, for errors. */
   readonly where?: string;
 }
@@ -196,13 +192,8 @@ class QuantizedGraph {
   }
 
   #weights(name: string, shape: readonly number[], values: Int8Array<ArrayBuffer>): string {
-    if (this.#options.unsignedWeights !== true) return this.#constant(name, "int8", shape, values);
-    return this.#constant(
-      name,
-      "uint8",
-      shape,
-      Uint8Array.from(values, (value) => value + SIGNED_ZERO),
-    );
+    const { type, elements } = storeWeights(values, this.#options);
+    return this.#constant(name, type, shape, elements);
   }
 
   #constant(name: string, type: OnnxType, shape: readonly number[], values: ArrayBufferView<ArrayBuffer>): string {
@@ -215,8 +206,6 @@ class QuantizedGraph {
 const bytesName = (value: string): string => `${value}/uint8`;
 
 const LARGEST_BYTE = 255;
-/** uint8 that stands for 0 among weights. */
-const SIGNED_ZERO = 128;
 /** Keeps a scale from vanishing in float32. */
 const LEAST_SCALE = 2 ** -100;
 

@@ -9,15 +9,8 @@
  * Infinities come out as such or as NaN; a NaN of x is rounded to some number, as the runtime's maximum may pass it by.
  */
 import type { Attribute, Initializer, OnnxModel, OnnxNode, OnnxType } from "../model.ts";
-import { quantizeWeights } from "./weights.ts";
-
-export interface ProductOptions {
-  /**
-   * Store the same integers as uint8 around 128, for processors that add pairs of uint8 × int8 products in saturating int16 (`saturatesPairs`).
-   * Default false.
-   */
-  readonly unsignedWeights?: boolean;
-}
+import { floatsOf } from "./constants.ts";
+import { quantizeWeights, storeWeights, UNSIGNED_ZERO, type WeightStorage } from "./weights.ts";
 
 /** Rows and columns of the smallest matrix that is rounded: with fewer, the passes over x and y cost more than the product saves. */
 const SMALLEST_SIDE = 16;
@@ -26,7 +19,7 @@ const SMALLEST_SIDE = 16;
 const NEWEST_OPSET = 17;
 
 /** @returns `model` itself if it has no such product */
-export function quantizeProducts(model: OnnxModel, { unsignedWeights = false }: ProductOptions = {}): OnnxModel {
+export function quantizeProducts(model: OnnxModel, storage: WeightStorage = {}): OnnxModel {
   const constants = new Map(model.initializers.map((initializer) => [initializer.name, initializer]));
   const products = new Map<OnnxNode, Product>();
   for (const node of (model.opsets[""] ?? 0) <= NEWEST_OPSET ? model.nodes : []) {
@@ -35,7 +28,7 @@ export function quantizeProducts(model: OnnxModel, { unsignedWeights = false }: 
   }
   if (products.size === 0) return model;
   const additions = createAdditions(model);
-  const write = createProductWriter(additions, unsignedWeights);
+  const write = createProductWriter(additions, storage);
   const nodes = model.nodes.flatMap((node) => {
     const product = products.get(node);
     return product === undefined ? [node] : write(product);
@@ -115,18 +108,16 @@ function createAdditions({ nodes, inputs, initializers }: OnnxModel): Additions 
   };
 }
 
-/** uint8 that stands for 0. */
-const ZERO_POINT = 128;
 const LARGEST = 127;
 
 /** The nodes in a product's place; those that round its x come with the first product of this x. */
-function createProductWriter(additions: Additions, unsignedWeights: boolean): (product: Product) => OnnxNode[] {
-  const zeroPoint = additions.constant("int8/zero-point", "uint8", [], Uint8Array.of(ZERO_POINT));
+function createProductWriter(additions: Additions, storage: WeightStorage): (product: Product) => OnnxNode[] {
+  const zeroPoint = additions.constant("int8/zero-point", "uint8", [], Uint8Array.of(UNSIGNED_ZERO));
   const step = additions.constant("int8/step", "float32", [], Float32Array.of(1 / LARGEST));
-  const zeroPoints = unsignedWeights ? [zeroPoint, zeroPoint] : [zeroPoint];
+  const zeroPoints = storage.unsignedWeights === true ? [zeroPoint, zeroPoint] : [zeroPoint];
   const rows = remembering((x: string) => roundRows(x, { step, zeroPoint }, additions));
   const matrices = remembering((weights: Initializer) =>
-    remembering((transposed: boolean) => addMatrix(weights, { transposed, unsignedWeights }, additions)),
+    remembering((transposed: boolean) => addMatrix(weights, { ...storage, transposed }, additions)),
   );
   return ({ name, x, weights, transposed, bias, y }) => {
     const isFirst = !rows.has(x);
@@ -173,22 +164,20 @@ function roundRows(x: string, { step, zeroPoint }: { step: string; zeroPoint: st
 
 /** The constants [k, n] and [n], a scale a column, whichever way the weights lie. */
 function addMatrix(
-  { name, data, shape }: Initializer,
-  { transposed, unsignedWeights }: { transposed: boolean; unsignedWeights: boolean },
+  weights: Initializer,
+  { transposed, ...storage }: WeightStorage & { readonly transposed: boolean },
   additions: Additions,
 ) {
-  const floats = new Float32Array(data.slice().buffer); // a copy: the bytes may lie anywhere
-  const { values, scales } = quantizeWeights(floats, shape, transposed ? 0 : 1);
-  const matrix = transposed ? turned(values, shape) : values;
+  const { name, shape } = weights;
+  const { values, scales } = quantizeWeights(floatsOf(weights), shape, transposed ? 0 : 1);
+  const { type, elements } = storeWeights(transposed ? turned(values, shape) : values, storage);
   const size = transposed ? shape.toReversed() : shape;
-  const integers = unsignedWeights
-    ? additions.constant(`int8/${name}`, "uint8", size, Uint8Array.from(matrix, (value) => value + ZERO_POINT)) // prettier-ignore
-    : additions.constant(`int8/${name}`, "int8", size, matrix);
+  const integers = additions.constant(`int8/${name}`, type, size, elements);
   return { integers, scales: additions.constant(`int8/${name}/scales`, "float32", [scales.length], scales) };
 }
 
 /** [n, k] → [k, n] */
-function turned(values: Int8Array, [n = 0, k = 0]: readonly number[]): Int8Array {
+function turned(values: Int8Array, [n = 0, k = 0]: readonly number[]): Int8Array<ArrayBuffer> {
   const result = new Int8Array(values.length);
   for (let column = 0; column < n; column++) {
     for (let row = 0; row < k; row++) result[row * n + column] = values[column * k + row] ?? 0;

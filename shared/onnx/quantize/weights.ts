@@ -5,6 +5,27 @@
 import { invariant } from "../../errors.ts";
 import { sizeOf } from "../../records.ts";
 
+export interface WeightStorage {
+  /**
+   * Store the same integers as uint8 around `UNSIGNED_ZERO`, for processors that add pairs of uint8 × int8 products in saturating int16
+   * (`saturatesPairs`). Default false.
+   */
+  readonly unsignedWeights?: boolean;
+}
+
+/** uint8 that stands for 0. */
+export const UNSIGNED_ZERO = 128;
+
+/** Quantized weights as a tensor's type and elements. */
+export function storeWeights(
+  values: Int8Array<ArrayBuffer>,
+  { unsignedWeights = false }: WeightStorage,
+): { readonly type: "int8" | "uint8"; readonly elements: Int8Array<ArrayBuffer> | Uint8Array<ArrayBuffer> } {
+  return unsignedWeights
+    ? { type: "uint8", elements: Uint8Array.from(values, (value) => value + UNSIGNED_ZERO) }
+    : { type: "int8", elements: values };
+}
+
 /** Largest magnitude of a quantized weight: −128 is left out, which keeps the grid symmetric. */
 const LARGEST = 127;
 
