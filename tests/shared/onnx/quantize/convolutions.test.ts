@@ -4,12 +4,15 @@ import { checkModel } from "../../../../shared/onnx/check.ts";
 import type { OnnxModel } from "../../../../shared/onnx/model.ts";
 import { activationNames, quantizeConvolutions, type Ranges } from "../../../../shared/onnx/quantize/convolutions.ts";
 import { createRangeMeter } from "../../../../shared/onnx/quantize/ranges.ts";
+import { saturatesPairs } from "../../../../shared/onnx/quantize/saturation.ts";
 import { quantizeWeights } from "../../../../shared/onnx/quantize/weights.ts";
 import { createSession, type OnnxSession } from "../../../../shared/onnx/session.ts";
 import { encodeModel } from "../../../../shared/onnx/write.ts";
 import { constant, conv, graph, node, numbers, random, residual, SIDE } from "./convolutional.ts";
 
 const threads = { threads: 1 };
+/** As every loader of a graph decides; the graphs that are only looked at need not. */
+const unsignedWeights = await saturatesPairs();
 const AREA = SIDE * SIDE;
 
 const feed = (count: number, channels: number, seed = 50) => {
@@ -44,7 +47,7 @@ describe("one convolution and its ReLU", () => {
   const ranges: Ranges = { x: [-1, 1.55], r: [0, 51] };
 
   test("is the sum of products of bytes and int8 weights, rounded to a byte", async () => {
-    const quantized = quantizeConvolutions(model, ranges);
+    const quantized = quantizeConvolutions(model, ranges, { unsignedWeights });
     const bytes = { name: "a/uint8", type: "uint8" as const, shape: ["", "", "", ""] };
     const session = await createSession(encodeModel({ ...quantized, outputs: [bytes] }), threads);
     const { x } = feed(2, C);
@@ -81,7 +84,7 @@ describe("one convolution and its ReLU", () => {
 
   test("holds a bias that is large beside its weights", async () => {
     const faint = { ...model, initializers: [constant("w", [M, C, K, K], weights.map((value) => value * 1e-12)), constant("b", [M], bias), second] }; // prettier-ignore
-    const session = await createSession(encodeModel(quantizeConvolutions(faint, ranges)), threads);
+    const session = await createSession(encodeModel(quantizeConvolutions(faint, ranges, { unsignedWeights })), threads);
     const float = await createSession(encodeModel(faint), threads);
     const [a, b] = [await session.run(feed(1, C)), await float.run(feed(1, C))];
     await Promise.all([session.dispose(), float.dispose()]);
@@ -119,7 +122,7 @@ describe.each(["float32", "uint8"] as const)("a residual network with phases, to
   let int8: OnnxSession;
   let quantized: OnnxModel;
   beforeAll(async () => {
-    quantized = quantizeConvolutions(model, await measure(model, COUNT, CHANNELS));
+    quantized = quantizeConvolutions(model, await measure(model, COUNT, CHANNELS), { unsignedWeights });
     float = await createSession(encodeModel(model), threads);
     int8 = await createSession(encodeModel(quantized), threads);
   });
@@ -143,7 +146,7 @@ describe.each(["float32", "uint8"] as const)("a residual network with phases, to
     expect([quantized.inputs, quantized.outputs]).toEqual([model.inputs, model.outputs]);
   });
 
-  test("is the same, bit for bit, with weights stored as uint8", async () => {
+  test.skipIf(unsignedWeights)("is the same, bit for bit, with weights stored as uint8", async () => {
     const ranges = await measure(model, COUNT, CHANNELS);
     const unsigned = quantizeConvolutions(model, ranges, { unsignedWeights: true });
     expect(unsigned.initializers.some((initializer) => initializer.type === "int8")).toBe(false);
