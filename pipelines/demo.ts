@@ -31,6 +31,7 @@ import {
   loadPrior,
   loadPriorTraining,
   priorConfig,
+  usualSampleProcesses,
   type CountingObjective,
   type LearntObjective,
   type Prior,
@@ -227,7 +228,10 @@ async function priorParts(
   for (const objective of DEMO_OBJECTIVES) {
     const directory = paths[objective];
     if (!existsSync(directory)) await trainPriorPart(options, { objective, sets, directory });
-    const prior = await loadPrior(directory, options.threads);
+    const prior = await loadPrior(directory, {
+      ...options.threads,
+      processes: usualSampleProcesses(SAMPLES, options.threads),
+    });
     results[objective] = await samplePart(options, { tokenizer, prior, bitsPerToken: await measuredBits(directory) });
   }
   return results as Record<DemoObjective, Part>;

@@ -19,8 +19,8 @@ import {
 } from "../stage1-tokenizer/index.ts";
 import { checkDecoding, COUNTING_OBJECTIVES, samplerOf, type DecodingOptions } from "../stage2-prior/index.ts";
 import { measureLossless, tokensPerDim, type CodeLength, type LosslessLengths } from "./code-lengths.ts";
-import type { GraphOptions } from "./engines.ts";
 import { toTiles } from "./sheets.ts";
+import type { SamplingOptions } from "./sampling.ts";
 import { createJudge, type Judge, type ReferenceFeatures, type SampleFigures, type Samples } from "./judge-samples.ts";
 import {
   collectFeatures,
@@ -57,7 +57,7 @@ export interface EvaluatePriorsOptions {
   /** Where the sheets go. */
   readonly directory: string;
   /** How the priors are opened: those that have a graph. */
-  readonly graph: GraphOptions;
+  readonly graph: SamplingOptions;
   readonly reporter: Reporter;
   readonly signal: AbortSignal;
 }

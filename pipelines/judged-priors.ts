@@ -16,7 +16,6 @@ import {
   loadPrior,
   MEASURES,
   parsePriorManifest,
-  SAMPLE_BATCH,
   type CountingObjective,
   type DecodingOptions,
   type HeldOutTokens,
@@ -24,7 +23,7 @@ import {
   type Prior,
   type PriorSpec,
 } from "../stage2-prior/index.ts";
-import type { GraphOptions } from "./engines.ts";
+import type { SamplingOptions } from "./sampling.ts";
 
 export interface JudgedPrior {
   readonly name: string;
@@ -92,7 +91,7 @@ export interface Examined {
  */
 export async function publishedPrior(
   directory: string,
-  options: { spec: TokenizerSpec; heldOut: TokenSet; graph: GraphOptions },
+  options: { spec: TokenizerSpec; heldOut: TokenSet; graph: SamplingOptions },
 ): Promise<JudgedPrior> {
   const { spec, graph } = options;
   const artifact = await openArtifact(directory, { kind: "prior" });
@@ -101,8 +100,6 @@ export async function publishedPrior(
   checkTokensOf(spec, own, `prior ${directory}`);
   checkSameClasses(own, options.heldOut);
   const dtype = isCounting(own.objective) ? undefined : graph.dtype;
-  const open = <Result>(opened: Dtype, use: (prior: Prior) => Promise<Result>): Promise<Result> =>
-    withPrior(directory, { ...graph, dtype: opened }, use);
   return {
     name: manifest.name,
     spec: own,
@@ -110,15 +107,17 @@ export async function publishedPrior(
     dtype,
     parameters: await countParameters(artifact),
     examine: async (request) => {
-      const exact = dtype === "int8" ? await open("float32", (prior) => measureTimed(prior, request)) : undefined;
-      return open(dtype ?? "float32", (prior) => examine(prior, request, exact));
+      const toMeasure = { ...graph, dtype: "float32", processes: 1 } as const;
+      const exact =
+        dtype === "int8" ? await withPrior(directory, toMeasure, (prior) => measureTimed(prior, request)) : undefined;
+      return withPrior(directory, { ...graph, dtype: dtype ?? "float32" }, (prior) => examine(prior, request, exact));
     },
   };
 }
 
 async function withPrior<Result>(
   directory: string,
-  graph: GraphOptions,
+  graph: SamplingOptions,
   use: (prior: Prior) => Promise<Result>,
 ): Promise<Result> {
   const prior = await loadPrior(directory, graph);
@@ -165,17 +164,17 @@ async function sampleTimed(
   prior: Prior,
   { count, decoding, rng, reporter, signal }: JudgedRequest,
 ): Promise<Omit<Examined, "bitsPerToken">> {
-  let [fixed, reports] = [0, 0];
+  let [fixed, imageSteps] = [0, 0];
   reporter.start("sample", count * sizeOf(prior.spec.grid), { unitsPerStep: { count: 1, unit: "tokens" } });
   const start = performance.now();
-  const onProgress = (newTokens: number): void => {
-    if (newTokens > 0) reports++;
+  const onProgress = (newTokens: number, images: number): void => {
+    if (newTokens > 0) imageSteps += images;
     reporter.progress((fixed += newTokens));
   };
   const tokens = await prior.sample({ ...decoding, count, rng, signal, onProgress });
   const seconds = (performance.now() - start) / 1000;
   reporter.finish();
-  return { tokens, steps: Math.round(reports / Math.ceil(count / SAMPLE_BATCH)), seconds };
+  return { tokens, steps: Math.round(imageSteps / count), seconds };
 }
 
 /** Artefacts of another make may hold a graph alone. */

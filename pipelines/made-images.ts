@@ -83,7 +83,7 @@ export function imagesResult(
       ...(written.film === undefined ? [] : [["film", written.film]]),
       ["arithmetic of the prior", dtype],
       ["seconds per image", secondsPerImage.toFixed(3)],
-      ["peak resident memory", `${residentMegabytes} MB`],
+      ["peak resident memory of this process", `${residentMegabytes} MB`],
     ]),
   };
 }

@@ -4,9 +4,8 @@ import { z } from "zod";
 import { loadTokenizer, type Tokenizer } from "../stage1-tokenizer/index.ts";
 import { loadPrior, type Prior } from "../stage2-prior/index.ts";
 import { artifactPath } from "./artifacts.ts";
-import type { GraphOptions } from "./engines.ts";
 import { option } from "./options.ts";
-import { checkPair } from "./sampling.ts";
+import { checkPair, type SamplingOptions } from "./sampling.ts";
 
 export const pairOptions = {
   tokenizer: option(z.string().min(1), { describe: "Name or path of the tokenizer", alias: "t" }),
@@ -25,12 +24,12 @@ export interface Pair {
  */
 export async function withPair<Result>(
   names: { readonly tokenizer: string; readonly prior: string },
-  { dtype, ...threads }: GraphOptions,
+  { dtype, processes, ...threads }: SamplingOptions,
   use: (pair: Pair) => Promise<Result>,
 ): Promise<Result> {
   const tokenizer = await loadTokenizer(artifactPath("tokenizer", names.tokenizer), threads);
   try {
-    const prior = await loadPrior(artifactPath("prior", names.prior), { dtype, ...threads });
+    const prior = await loadPrior(artifactPath("prior", names.prior), { dtype, processes, ...threads });
     try {
       checkPair(tokenizer, prior);
       return await use({ tokenizer, prior });

@@ -1,9 +1,39 @@
 /** Token grids from a prior, with progress, and filmed on demand: what all commands that sample share. Knows no image. */
+import { z } from "zod";
+
 import { checkFingerprint, type TokenGrid } from "../shared/tokens.ts";
 import type { Reporter } from "../shared/train/reporter.ts";
 import type { Tokenizer } from "../stage1-tokenizer/index.ts";
-import { SAMPLE_BATCH, type Prior, type SampleRequest } from "../stage2-prior/index.ts";
+import { SAMPLE_BATCH, usualSampleProcesses, type Prior, type SampleRequest } from "../stage2-prior/index.ts";
+import { graphOptions, type GraphOptions } from "./engines.ts";
 import { keepFrames } from "./film.ts";
+import { option } from "./options.ts";
+
+export const processesOption = {
+  processes: option(z.int().min(1).max(256).optional(), {
+    describe: "Processes that sample and share the threads (default: by the number of images)",
+  }),
+};
+
+/** How a prior that samples is opened. */
+export interface SamplingOptions extends GraphOptions {
+  readonly processes: number;
+}
+
+/** @param options of a command: what is filmed is sampled by the process that was called */
+export const samplingOptions = ({
+  count,
+  film = false,
+  processes,
+  ...options
+}: Parameters<typeof graphOptions>[0] & {
+  readonly count: number;
+  readonly film?: boolean;
+  readonly processes?: number | undefined;
+}): SamplingOptions => ({
+  ...graphOptions(options),
+  processes: processes ?? usualSampleProcesses(film ? count - SAMPLE_BATCH : count, options),
+});
 
 export type DrawRequest = Omit<SampleRequest, "firstIndex" | "batchSize" | "onProgress">;
 

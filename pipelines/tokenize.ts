@@ -11,13 +11,21 @@ import {
   type Tokenizer,
 } from "../stage1-tokenizer/index.ts";
 import { createTokenMaker, type TokenMaker } from "./tokenizing/token-maker.ts";
-import { startTokenProcesses, type TokenizerOptions, usualProcesses } from "./tokenizing/token-processes.ts";
+import {
+  startTokenProcesses,
+  TOKEN_SCRIPT,
+  type TokenizerOptions,
+  usualProcesses,
+} from "./tokenizing/token-processes.ts";
 
 export interface TokenizeOptions {
   readonly tokenizer: Tokenizer;
   /** What `tokenizer` was loaded with; several processes share its threads. */
   readonly loading?: TokenizerOptions;
-  /** Processes that decode and encode; one a thread unless said otherwise, and this one alone for fewer than `FEW_IMAGES`. */
+  /**
+   * Processes that decode and encode; one a thread unless said otherwise, and this one alone for fewer than `FEW_IMAGES`, or where sources are run
+   * without a build.
+   */
   readonly processes?: number;
   readonly records: AsyncIterable<ImageRecord>;
   /** For progress; unknown for endless sources. */
@@ -96,13 +104,10 @@ export async function tokenizeImages(options: TokenizeOptions): Promise<Tokenize
   }
 }
 
-function createMaker({ tokenizer, loading = {}, processes, script }: TokenizeOptions, many: boolean): TokenMaker {
-  const count = processes ?? (many ? usualProcesses(loading) : 1);
+function createMaker(options: TokenizeOptions, many: boolean): TokenMaker {
+  const { tokenizer, loading = {}, script = TOKEN_SCRIPT } = options;
+  const usual = many && script !== undefined ? usualProcesses(loading) : 1;
+  const count = options.processes ?? usual;
   if (count === 1) return createTokenMaker(tokenizer);
-  return startTokenProcesses({
-    directory: tokenizer.directory,
-    loading,
-    count,
-    ...(script === undefined ? {} : { script }),
-  });
+  return startTokenProcesses({ directory: tokenizer.directory, loading, count, script });
 }

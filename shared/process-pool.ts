@@ -6,18 +6,22 @@
  * what ended it, most often want of memory, would end the next one too.
  */
 import { type ChildProcess, fork } from "node:child_process";
+import { extname } from "node:path";
 import { type ErrorCode, failure, TesseraError } from "./errors.ts";
 
-export interface ProcessPool<Request, Answer> {
-  /** @throws whatever the work threw, TesseraErrors as they were; failure if a process has ended. */
-  ask(request: Request): Promise<Answer>;
+export interface ProcessPool<Request, Answer, Note = never> {
+  /**
+   * @param onNote called with what is told of the request before it is answered
+   * @throws whatever the work threw, TesseraErrors as they were; failure if a process has ended.
+   */
+  ask(request: Request, onNote?: (note: Note) => void): Promise<Answer>;
   /** Ends the processes, idle or not, and waits until they are gone. Requests that are open then fail. */
   close(): Promise<void>;
 }
 
 export interface ProcessPoolOptions {
-  /** A module that calls `answerRequests`, as plain Node can run it. */
-  readonly script: URL;
+  /** A module that calls `answerRequests`, as plain Node can run it: see `scriptBeside`. */
+  readonly script: URL | undefined;
   /** Its `process.argv.slice(2)`. */
   readonly words: readonly string[];
   readonly count: number;
@@ -31,10 +35,13 @@ interface Question {
 }
 
 type Reply = { readonly id: number } & (
-  { readonly answer: unknown } | { readonly code: ErrorCode | undefined; readonly error: Error }
+  | { readonly note: unknown }
+  | { readonly answer: unknown }
+  | { readonly code: ErrorCode | undefined; readonly error: Error }
 );
 
 interface Open {
+  readonly note: (note: unknown) => void;
   readonly resolve: (answer: unknown) => void;
   readonly reject: (error: Error) => void;
 }
@@ -45,7 +52,19 @@ interface Member {
   readonly ended: Promise<void>;
 }
 
-export function startProcesses<Request, Answer>(options: ProcessPoolOptions): ProcessPool<Request, Answer> {
+/** The script `name` beside the module at `url`; undefined among sources in TypeScript, which plain Node may not run. */
+export const scriptBeside = (url: string, name: string): URL | undefined =>
+  extname(url) === ".js" ? new URL(`./${name}.js`, url) : undefined;
+
+/** @throws failure if there is no script */
+export function startProcesses<Request, Answer, Note = never>(
+  options: ProcessPoolOptions,
+): ProcessPool<Request, Answer, Note> {
+  const { script } = options;
+  if (script === undefined) {
+    const todo = "Build the package first, or take one process";
+    throw failure({ what: "sources cannot be run in processes of their own", where: options.name, todo });
+  }
   let broken: TesseraError | undefined;
   let serial = 0;
   const breakWith = (error: TesseraError): void => {
@@ -55,9 +74,9 @@ export function startProcesses<Request, Answer>(options: ProcessPoolOptions): Pr
       open.clear();
     }
   };
-  const members = Array.from({ length: options.count }, () => startMember(options, breakWith));
+  const members = Array.from({ length: options.count }, () => startMember({ ...options, script }, breakWith));
   return {
-    ask: (request) =>
+    ask: (request, onNote) =>
       new Promise<Answer>((resolve, reject) => {
         const [first, ...others] = members;
         if (broken !== undefined || first === undefined) {
@@ -69,8 +88,12 @@ export function startProcesses<Request, Answer>(options: ProcessPoolOptions): Pr
         member.child.send(question, (error) => {
           if (error !== null) member.child.kill("SIGKILL"); // most often gone already; its end says why
         });
-        // What comes back is what `answerRequests` was given to return: both ends are one program.
-        member.open.set(question.id, { resolve: (answer) => resolve(answer as Answer), reject });
+        // What comes back is what `answerRequests` was given to return and to tell: both ends are one program.
+        member.open.set(question.id, {
+          note: (note) => onNote?.(note as Note),
+          resolve: (answer) => resolve(answer as Answer),
+          reject,
+        });
       }),
     close: async () => {
       breakWith(failure({ what: `${options.name} was ended` }));
@@ -80,8 +103,10 @@ export function startProcesses<Request, Answer>(options: ProcessPoolOptions): Pr
   };
 }
 
-function startMember(options: ProcessPoolOptions, breakWith: (error: TesseraError) => void): Member {
-  const { script, words, name } = options;
+function startMember(
+  { script, words, name }: ProcessPoolOptions & { readonly script: URL },
+  breakWith: (error: TesseraError) => void,
+): Member {
   const child = fork(script, words, {
     serialization: "advanced",
     detached: true, // a group of its own: Ctrl-C is for the process that started it, which ends it in its own time
@@ -91,6 +116,10 @@ function startMember(options: ProcessPoolOptions, breakWith: (error: TesseraErro
   child.on("message", (message) => {
     const reply = message as Reply;
     const asked = open.get(reply.id);
+    if ("note" in reply) {
+      asked?.note(reply.note);
+      return;
+    }
     open.delete(reply.id);
     if ("answer" in reply) asked?.resolve(reply.answer);
     else asked?.reject(revive(reply));
@@ -120,21 +149,25 @@ function revive({ code, error }: { readonly code: ErrorCode | undefined; readonl
 
 /**
  * The other end: answers the requests of the process that started this one, several at a time, until that process ends.
+ * @param answer may `tell` how far it is
  */
-export function answerRequests<Request, Answer>(answer: (request: Request) => Promise<Answer>): void {
+export function answerRequests<Request, Answer, Note = never>(
+  answer: (request: Request, tell: (note: Note) => void) => Promise<Answer>,
+): void {
   const end = (): boolean => process.kill(process.pid, "SIGKILL"); // an orderly exit could trip over native threads at work
   if (!process.connected) end(); // gone before this one was ready
   process.on("disconnect", end);
   process.on("message", (message) => {
     const { id, request } = message as { id: number; request: Request };
+    const send = (reply: Reply): void => void process.send?.(reply);
     const reply = async (): Promise<Reply> => {
       try {
-        return { id, answer: await answer(request) };
+        return { id, answer: await answer(request, (note) => send({ id, note })) };
       } catch (error) {
         const code = error instanceof TesseraError ? error.code : undefined;
         return { id, code, error: error instanceof Error ? error : new Error(String(error)) };
       }
     };
-    void reply().then((sent) => process.send?.(sent));
+    void reply().then(send);
   });
 }

@@ -40,6 +40,9 @@ function hashLabel(label: string | number): [number, number] {
   return [a >>> 0, b >>> 0];
 }
 
+/** Two words of 32 bits. */
+export type RngKey = readonly [key0: number, key1: number];
+
 export class Rng {
   readonly #key0: number;
   readonly #key1: number;
@@ -54,6 +57,16 @@ export class Rng {
   /** @param seed any integer below 2^53; equal seeds give equal streams on every machine. */
   static fromSeed(seed: number): Rng {
     return new Rng(seed >>> 0, Math.floor(seed / 2 ** 32) >>> 0);
+  }
+
+  /** The stream that has this key, from its start: `fork` of it is the same in any process. */
+  static fromKey([key0, key1]: RngKey): Rng {
+    return new Rng(key0, key1);
+  }
+
+  /** What names this stream, wherever in it one stands; plain data. */
+  get key(): RngKey {
+    return [this.#key0, this.#key1];
   }
 
   /** An independent stream named by `labels`; does not advance this one. `rng.fork("dropout", step, index)`. */

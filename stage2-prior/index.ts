@@ -39,6 +39,7 @@ export {
   type SampleRequest,
   type StepsRequest,
 } from "./prior.ts";
+export { usualSampleProcesses } from "./sample-processes.ts";
 export { GUIDANCE_SCHEDULES, type Guidance, type GuidanceSchedule } from "./sample/guidance.ts";
 export type { SampleProgress, SampleSteps } from "./sample/sampler.ts";
 export {

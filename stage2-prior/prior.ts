@@ -4,13 +4,15 @@
  */
 import { openArtifact } from "../shared/artifact.ts";
 import { usageError } from "../shared/errors.ts";
+import { inOrder } from "../shared/in-order.ts";
 import type { Rng } from "../shared/rng.ts";
 import { UNKNOWN, type TokenGrid } from "../shared/tokens.ts";
 import { countedNetworks, openCounted, type CountedPrior } from "./counted.ts";
-import { createDecoder, type DecodingOptions, type Networks } from "./decoding.ts";
+import { checkDecoding, createDecoder, type DecodingOptions, type Networks } from "./decoding.ts";
 import type { HeldOutTokens, MeasureOptions } from "./held-out.ts";
 import { openLearnt, type LearntOptions } from "./learnt.ts";
 import { parsePriorManifest } from "./manifest.ts";
+import { type DrawBatch, type SampleProcesses, startSampleProcesses } from "./sample-processes.ts";
 import { checkInteger, checkKnown, type SampleSteps } from "./sample/sampler.ts";
 import { isCounting, type PriorSpec } from "./signature.ts";
 
@@ -29,8 +31,8 @@ export interface StepsRequest extends DecodingOptions {
 export interface SampleRequest extends StepsRequest {
   /** Images sampled side by side, default `SAMPLE_BATCH`: bounds memory. */
   readonly batchSize?: number | undefined;
-  /** Called with the number of tokens fixed since the last call, known ones at once. */
-  readonly onProgress?: ((newTokens: number) => void) | undefined;
+  /** Called after every step of a batch with the tokens it fixed, known ones at once, and how many images were in it. */
+  readonly onProgress?: ((newTokens: number, images: number) => void) | undefined;
 }
 
 export interface Prior {
@@ -56,19 +58,36 @@ export interface Prior {
 /** Images `sample` draws side by side unless told otherwise. */
 export const SAMPLE_BATCH = 16;
 
+export interface LoadPriorOptions extends LearntOptions {
+  /** Processes that sample, which share the threads (1: this one alone). A counting prior has no use for them. */
+  readonly processes?: number | undefined;
+  /** What such a process runs, if not the script of this program. */
+  readonly script?: URL | undefined;
+}
+
 /**
  * @throws bad-input if the folder is no artefact, or holds no such graph or counts; mismatch if it is no prior, a file was changed, or the
  * graph's K is not the manifest's; usage if it is to compute in int8 and has no product for it
  */
-export async function loadPrior(directory: string, options: LearntOptions = {}): Promise<Prior> {
+export async function loadPrior(directory: string, options: LoadPriorOptions = {}): Promise<Prior> {
+  const { processes = 1, script, ...loading } = options;
   const artifact = await openArtifact(directory, { kind: "prior" });
   const spec = parsePriorManifest(artifact.manifest, directory);
   const { objective } = spec;
-  if (isCounting(objective) && options.dtype === "int8") throw countsOnly(directory);
-  const networks = isCounting(objective)
-    ? await openCounted(artifact, { ...spec, objective })
-    : await openLearnt(artifact, { ...spec, objective }, options);
-  return createPrior({ directory, name: artifact.manifest.name, spec }, networks);
+  const identity = { directory, name: artifact.manifest.name, spec };
+  if (isCounting(objective)) {
+    if (loading.dtype === "int8") throw countsOnly(directory);
+    return createPrior(identity, await openCounted(artifact, { ...spec, objective }));
+  }
+  const helpers = processes > 1 ? startSampleProcesses({ directory, loading, count: processes, script }) : undefined;
+  try {
+    const networks = await openLearnt(artifact, { ...spec, objective }, loading);
+    await helpers?.ready();
+    return createPrior(identity, networks, helpers);
+  } catch (error) {
+    await helpers?.dispose();
+    throw error;
+  }
 }
 
 const countsOnly = (where: string) =>
@@ -78,34 +97,68 @@ const countsOnly = (where: string) =>
 export const createCountedPrior = ({ spec, counting }: CountedPrior): Prior =>
   createPrior({ directory: "in memory", name: counting.name, spec }, countedNetworks(counting, spec));
 
-const createPrior = (identity: Pick<Prior, "directory" | "name" | "spec">, networks: Networks): Prior => ({
-  ...identity,
-  sample: (request) => sampleInBatches(networks, identity.spec, request),
-  steps: (request) => stepsOfBatch(networks, identity.spec, request),
-  bitsPerToken: (data, options) => networks.bitsPerToken(data, options),
-  dispose: () => networks.dispose(),
-});
+/** @param helpers draw what `sample` is asked for, where there are any */
+function createPrior(
+  identity: Pick<Prior, "directory" | "name" | "spec">,
+  networks: Networks,
+  helpers?: SampleProcesses,
+): Prior {
+  const { spec } = identity;
+  const drawHere: DrawBatch = (batch, asked, onProgress) =>
+    drainReporting(createDecoder(networks, spec, asked)(batch), onProgress);
+  return {
+    ...identity,
+    sample: (request) => sampleInBatches(helpers?.draw ?? drawHere, spec, { ...request, atOnce: helpers?.count ?? 1 }),
+    steps: (request) => stepsOfBatch(networks, spec, request),
+    bitsPerToken: (data, options) => networks.bitsPerToken(data, options),
+    async dispose() {
+      await Promise.all([networks.dispose(), helpers?.dispose()]);
+    },
+  };
+}
 
-async function sampleInBatches(networks: Networks, spec: PriorSpec, request: SampleRequest): Promise<TokenGrid> {
-  const { count, rng, firstIndex = 0, known, batchSize = SAMPLE_BATCH, onProgress, signal } = request;
+async function sampleInBatches(
+  draw: DrawBatch,
+  spec: PriorSpec,
+  request: SampleRequest & { readonly atOnce: number },
+): Promise<TokenGrid> {
+  const { count, rng, firstIndex = 0, known, batchSize = SAMPLE_BATCH, onProgress, signal, atOnce, ...asked } = request;
   const shape = checkShape(request, spec);
   checkInteger("batchSize", batchSize, 1);
-  const decode = createDecoder(networks, spec, request);
+  checkDecoding(asked, spec);
   const length = shape[1] * shape[2];
   const tokens = new Int32Array(count * length); // [count, L]
-  for (let first = 0; first < count; first += batchSize) {
-    const size = Math.min(batchSize, count - first);
+  const drawRange = async ({ first, size }: Range) => {
     const own = known?.tokens.subarray(first * length, (first + size) * length);
-    const steps = decode({
+    const batch = {
       count: size,
       firstIndex: firstIndex + first,
       rng,
-      known: own && { tokens: own, shape: [size, shape[1], shape[2]] },
+      known: own && { tokens: own, shape: [size, shape[1], shape[2]] as const },
       signal,
-    });
-    tokens.set((await drainReporting(steps, onProgress)).tokens, first * length);
-  }
+    };
+    const report = onProgress && ((newTokens: number): void => onProgress(newTokens, size));
+    return { first, grid: await draw(batch, asked, report) };
+  };
+  const ranges = equalRanges(count, { batchSize, atOnce });
+  for await (const { first, grid } of inOrder(ranges, atOnce, drawRange)) tokens.set(grid.tokens, first * length);
   return { tokens, shape };
+}
+
+/** Images `first` … `first + size − 1`. */
+interface Range {
+  readonly first: number;
+  readonly size: number;
+}
+
+/** As few as fit, as many for each that draws, and as equal as may be. */
+async function* equalRanges(
+  count: number,
+  { batchSize, atOnce }: { batchSize: number; atOnce: number },
+): AsyncGenerator<Range> {
+  const ranges = atOnce * Math.ceil(count / (batchSize * atOnce));
+  const size = Math.ceil(count / ranges);
+  for (let first = 0; first < count; first += size) yield { first, size: Math.min(size, count - first) };
 }
 
 async function* stepsOfBatch(networks: Networks, spec: PriorSpec, request: StepsRequest): SampleSteps {
@@ -115,7 +168,10 @@ async function* stepsOfBatch(networks: Networks, spec: PriorSpec, request: Steps
 }
 
 /** Runs a sampler to its end and reports how many tokens each step fixed. */
-async function drainReporting(steps: SampleSteps, onProgress: SampleRequest["onProgress"]): Promise<TokenGrid> {
+async function drainReporting(
+  steps: SampleSteps,
+  onProgress: ((newTokens: number) => void) | undefined,
+): Promise<TokenGrid> {
   let reported = 0;
   for (;;) {
     const { done, value } = await steps.next();

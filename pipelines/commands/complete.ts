@@ -10,10 +10,11 @@ import { complete, type Gap } from "../complete.ts";
 import { decodingOptions, decodingRequest } from "../decoding-options.ts";
 import { rectangleMask, type Rectangle } from "../edit/mask.ts";
 import { checkRegion, MarginsSchema, RegionSchema, type Margins } from "../edit/places.ts";
-import { dtypeOption, graphOptions, threadsOption } from "../engines.ts";
+import { dtypeOption, threadsOption } from "../engines.ts";
 import { filmOption, imagesOutOption, imagesResult, SHEET_TILES, stemOf, writeImages } from "../made-images.ts";
 import { option, seedOption } from "../options.ts";
 import { pairOptions, withPair } from "../pair.ts";
+import { processesOption, samplingOptions } from "../sampling.ts";
 import { toRows } from "../sheets.ts";
 
 export const command = defineCommand({
@@ -58,6 +59,7 @@ export const command = defineCommand({
     ...imagesOutOption,
     ...dtypeOption,
     ...threadsOption,
+    ...processesOption,
     ...seedOption,
   }),
   async run(options, { reporter, signal }) {
@@ -65,7 +67,7 @@ export const command = defineCommand({
     const way = oneWay(options);
     const picture = await openPicture(options.image);
     const gap = await gapOf(way, picture);
-    return withPair(options, graphOptions(options), async ({ tokenizer, prior }) => {
+    return withPair(options, samplingOptions(options), async ({ tokenizer, prior }) => {
       const directory = artifactPath("generated", options.out ?? prior.name);
       await makeFolder(directory);
       const { count, film, seed } = options;

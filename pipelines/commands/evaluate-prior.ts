@@ -8,10 +8,11 @@ import { artifactPath, makeFolder } from "../artifacts.ts";
 import type { CodeLength } from "../code-lengths.ts";
 import { defineCommand, formatTable } from "../command.ts";
 import { drawOptions, drawRequest } from "../decoding-options.ts";
-import { dtypeOption, graphOptions, sessionOptions, threadsOption } from "../engines.ts";
+import { dtypeOption, sessionOptions, threadsOption } from "../engines.ts";
 import { evaluatePriors, type PriorRow, type PriorsEvaluation } from "../evaluate-prior.ts";
 import { featuresOption, NO_FEATURES, openFeatures } from "../features.ts";
 import { option, seedOption } from "../options.ts";
+import { processesOption, samplingOptions } from "../sampling.ts";
 import { openSource, sourceOptions } from "../sources.ts";
 
 export const command = defineCommand({
@@ -55,6 +56,7 @@ export const command = defineCommand({
     }),
     ...dtypeOption,
     ...threadsOption,
+    ...processesOption,
     ...seedOption,
   }),
   async run(options, { reporter, signal }) {
@@ -73,7 +75,7 @@ export const command = defineCommand({
       const result = await evaluatePriors({
         ...{ tokenizer, training, heldOut, features, count, references, seed, baselines, directory },
         decoding: drawRequest(options),
-        graph: graphOptions(options),
+        graph: samplingOptions(options),
         priors: namesIn(options.priors).map((name) => artifactPath("prior", name)),
         source: options.source === undefined ? undefined : await openSource(options.source, reporter),
         ...{ reporter, signal },

@@ -5,12 +5,13 @@ import { Rng } from "../../shared/rng.ts";
 import { artifactPath, makeFolder } from "../artifacts.ts";
 import { defineCommand } from "../command.ts";
 import { decodingOptions, decodingRequest } from "../decoding-options.ts";
-import { dtypeOption, graphOptions, threadsOption } from "../engines.ts";
+import { dtypeOption, threadsOption } from "../engines.ts";
 import { drawFrames } from "../film.ts";
 import { generate } from "../generate.ts";
 import { filmOption, imagesOutOption, imagesResult, SHEET_TILES, writeImages } from "../made-images.ts";
 import { option, seedOption } from "../options.ts";
 import { pairOptions, withPair } from "../pair.ts";
+import { processesOption, samplingOptions } from "../sampling.ts";
 import { toRows } from "../sheets.ts";
 
 export const command = defineCommand({
@@ -35,11 +36,12 @@ export const command = defineCommand({
     ...imagesOutOption,
     ...dtypeOption,
     ...threadsOption,
+    ...processesOption,
     ...seedOption,
   }),
   async run(options, { reporter, signal }) {
     const decoding = decodingRequest(options);
-    return withPair(options, graphOptions(options), async ({ tokenizer, prior }) => {
+    return withPair(options, samplingOptions(options), async ({ tokenizer, prior }) => {
       const directory = artifactPath("generated", options.out ?? prior.name);
       await makeFolder(directory);
       const { count, film, seed } = options;

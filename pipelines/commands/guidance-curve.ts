@@ -7,11 +7,12 @@ import type { FeatureExtractor } from "../../stage1-tokenizer/index.ts";
 import { artifactPath, makeFolder } from "../artifacts.ts";
 import { defineCommand, formatTable } from "../command.ts";
 import { drawOptions, drawRequest, guidanceScheduleOption } from "../decoding-options.ts";
-import { dtypeOption, graphOptions, threadsOption } from "../engines.ts";
+import { dtypeOption, threadsOption } from "../engines.ts";
 import { featuresOption, openFeatures } from "../features.ts";
 import { guidanceCurve, type GuidanceCurve } from "../guidance-curve.ts";
 import { option, seedOption } from "../options.ts";
 import { withPair } from "../pair.ts";
+import { processesOption, samplingOptions } from "../sampling.ts";
 
 export const command = defineCommand({
   meta: {
@@ -49,11 +50,12 @@ export const command = defineCommand({
     }),
     ...dtypeOption,
     ...threadsOption,
+    ...processesOption,
     ...seedOption,
   }),
   async run(options, { reporter, signal }) {
     const scales = scalesIn(options.scales);
-    return withPair(options, graphOptions(options), async ({ tokenizer, prior }) => {
+    return withPair(options, samplingOptions(options), async ({ tokenizer, prior }) => {
       const directory = artifactPath("evaluation", options.out ?? prior.name);
       await makeFolder(directory);
       const features = await openFeatures(tokenizer, options);

@@ -6,11 +6,12 @@ import { openPicture } from "../../stage1-tokenizer/index.ts";
 import { artifactPath, makeFolder } from "../artifacts.ts";
 import { defineCommand } from "../command.ts";
 import { decodingOptions, decodingRequest } from "../decoding-options.ts";
-import { dtypeOption, graphOptions, threadsOption } from "../engines.ts";
+import { dtypeOption, threadsOption } from "../engines.ts";
 import { drawFrames } from "../film.ts";
 import { filmOption, imagesOutOption, imagesResult, SHEET_TILES, stemOf, writeImages } from "../made-images.ts";
 import { option, seedOption } from "../options.ts";
 import { pairOptions, withPair } from "../pair.ts";
+import { processesOption, samplingOptions } from "../sampling.ts";
 import { toRows } from "../sheets.ts";
 import { variations } from "../variations.ts";
 
@@ -37,12 +38,13 @@ export const command = defineCommand({
     ...imagesOutOption,
     ...dtypeOption,
     ...threadsOption,
+    ...processesOption,
     ...seedOption,
   }),
   async run(options, { reporter, signal }) {
     const decoding = decodingRequest(options);
     const picture = await openPicture(options.image);
-    return withPair(options, graphOptions(options), async ({ tokenizer, prior }) => {
+    return withPair(options, samplingOptions(options), async ({ tokenizer, prior }) => {
       const directory = artifactPath("generated", options.out ?? prior.name);
       await makeFolder(directory);
       const { count, strength, film, seed } = options;

@@ -3,8 +3,7 @@
  * at the end of every operator. Records are read here and sent as they were read: a JPEG file as a JPEG file.
  */
 import { availableParallelism } from "node:os";
-import { extname } from "node:path";
-import { startProcesses } from "../../shared/process-pool.ts";
+import { scriptBeside, startProcesses } from "../../shared/process-pool.ts";
 import type { loadTokenizer } from "../../stage1-tokenizer/index.ts";
 import { type LeftOut, type ReadImage, readImages, type TokenizedImage, type TokenMaker } from "./token-maker.ts";
 
@@ -16,6 +15,9 @@ const BATCHES_A_PROCESS = 2;
 /** Each takes memory of its own, and reading and writing remain here. */
 const MOST_PROCESSES = 16;
 
+/** What a process runs. */
+export const TOKEN_SCRIPT = scriptBeside(import.meta.url, "token-process");
+
 /** One a thread. */
 export const usualProcesses = ({ threads = availableParallelism() }: TokenizerOptions): number =>
   Math.min(threads, MOST_PROCESSES);
@@ -26,14 +28,13 @@ export interface TokenProcessesOptions {
   /** What it is loaded with; `threads` are those of all processes together. */
   readonly loading: TokenizerOptions;
   readonly count: number;
-  /** What a process runs, if it is not the script beside this file. */
-  readonly script?: URL;
+  readonly script: URL | undefined;
 }
 
 export function startTokenProcesses({ directory, loading, count, script }: TokenProcessesOptions): TokenMaker {
   const threads = Math.max(1, Math.floor((loading.threads ?? availableParallelism()) / count));
   const pool = startProcesses<(ReadImage | LeftOut)[], (TokenizedImage | LeftOut)[]>({
-    script: script ?? new URL(`./token-process${extname(import.meta.url)}`, import.meta.url), // sources and build end differently
+    script,
     words: [directory, JSON.stringify({ ...loading, threads })],
     count,
     name: "a process that makes tokens",

@@ -2,7 +2,7 @@
 import { DTYPES, type Dtype } from "../../shared/onnx/quantize/dtype.ts";
 import { Rng } from "../../shared/rng.ts";
 import { gridOf, loadTokenizer, type Tokenizer } from "../../stage1-tokenizer/index.ts";
-import { loadPrior, median, type Prior } from "../../stage2-prior/index.ts";
+import { loadPrior, median, usualSampleProcesses, type Prior } from "../../stage2-prior/index.ts";
 import { tokenizerFlops, transformerFlops } from "./arithmetic.ts";
 import { noiseImages } from "./artifacts.ts";
 import type { Row } from "./row.ts";
@@ -29,10 +29,10 @@ async function withTokenizer<T>(
 
 async function withPrior<T>(
   { artifacts }: Bench,
-  { objective, dtype }: { objective: "causal" | "masked"; dtype: Dtype },
+  { objective, dtype, processes = 1 }: { objective: "causal" | "masked"; dtype: Dtype; processes?: number },
   use: (prior: Prior) => Promise<T>,
 ): Promise<T> {
-  const prior = await loadPrior(await artifacts.prior(objective), { threads: THREADS, dtype });
+  const prior = await loadPrior(await artifacts.prior(objective), { threads: THREADS, dtype, processes });
   try {
     return await use(prior);
   } finally {
@@ -90,6 +90,7 @@ function sampleWorksIn(dtype: Dtype, batch: number): Comparison[] {
   const suffix = dtype === "float32" ? `${batch}` : `${dtype}-${batch}`;
   const causal = transformerConfig("causal", "5m");
   const masked = transformerConfig("masked", "5m");
+  const processes = usualSampleProcesses(batch, { threads: THREADS }); // as the commands do
   const sample = (prior: Prior, steps?: number) => (): Promise<unknown> =>
     prior.sample({ count: batch, batchSize: batch, rng: Rng.fromSeed(0), steps });
   return [
@@ -98,14 +99,14 @@ function sampleWorksIn(dtype: Dtype, batch: number): Comparison[] {
       unit: "s",
       repeats: { warmUp: 0, timed: batch === 1 ? 2 : 1 },
       ours: (bench, repeats) =>
-        withPrior(bench, { objective: "causal", dtype }, (prior) => medianSeconds(sample(prior), repeats)),
+        withPrior(bench, { objective: "causal", dtype, processes }, (prior) => medianSeconds(sample(prior), repeats)),
       peer: { work: "sample_causal", args: { batch, ...transformerShape(causal) } },
     },
     {
       name: `sample-masked-${suffix}`,
       unit: "s",
       repeats: { warmUp: batch === 1 ? 1 : 0, timed: batch === 1 ? 3 : 1 },
-      ours: (bench, repeats) => withPrior(bench, { objective: "masked", dtype }, (prior) => medianSeconds(sample(prior, MASKED_STEPS), repeats)), // prettier-ignore
+      ours: (bench, repeats) => withPrior(bench, { objective: "masked", dtype, processes }, (prior) => medianSeconds(sample(prior, MASKED_STEPS), repeats)), // prettier-ignore
       peer: { work: "sample_masked", args: { batch, steps: MASKED_STEPS, ...transformerShape(masked) } },
       // The ceiling is one of float32.
       ...(dtype === "float32" && { flops: batch * MASKED_STEPS * transformerFlops(masked).forward, ceiling: "gemm" }),

@@ -6,15 +6,16 @@ import { setTimeout as delay } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { badInput, TesseraError } from "../../shared/errors.ts";
-import { type ProcessPool, startProcesses } from "../../shared/process-pool.ts";
+import { type ProcessPool, scriptBeside, startProcesses } from "../../shared/process-pool.ts";
 import { transpileRooms } from "../pipelines/transpiled.ts";
 
-/** Answers with its process, the word it was started with, and the bytes plus one; or does what it is asked to. */
+/** Tells of each byte, then answers with its process, the word it was started with, and the bytes plus one; or does what it is asked to. */
 const SCRIPT = `
   import { setTimeout as delay } from "node:timers/promises";
   import { badInput } from "./shared/errors.js";
   import { answerRequests } from "./shared/process-pool.js";
-  answerRequests(async ({ bytes, wait = 0, act }) => {
+  answerRequests(async ({ bytes, wait = 0, act }, tell) => {
+    for (const byte of bytes ?? []) tell(byte);
     if (act === "bad-input") throw badInput({ what: "no image", where: "a.jpg", got: "text", todo: "Look at it" });
     if (act === "bug") throw new RangeError("off by one");
     if (act === "exit") process.exit(7);
@@ -40,12 +41,12 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(build, { recursive: true, force: true }));
 
-const open: ProcessPool<Request, Answer>[] = [];
+const open: ProcessPool<Request, Answer, number>[] = [];
 afterEach(() => Promise.all(open.splice(0).map((pool) => pool.close())));
 
-function start(count: number): ProcessPool<Request, Answer> {
+function start(count: number): ProcessPool<Request, Answer, number> {
   const script = pathToFileURL(join(build, "script.js"));
-  const pool = startProcesses<Request, Answer>({ script, words: ["word"], count, name: "a process that adds" });
+  const pool = startProcesses<Request, Answer, number>({ script, words: ["word"], count, name: "a process that adds" });
   open.push(pool);
   return pool;
 }
@@ -68,6 +69,17 @@ describe("questions and answers", () => {
     expect(new Set(answers.map(({ pid }) => pid)).size).toBe(2);
   });
 
+  test("what is told of a request comes in its order and before the answer, to the one who asked", async () => {
+    const pool = start(2);
+    const told = async (bytes: readonly number[]): Promise<number[]> => {
+      const notes: number[] = [];
+      await pool.ask({ bytes: Uint8Array.from(bytes), wait: 5 }, (note) => notes.push(note));
+      return notes;
+    };
+    const lists = [[1, 2, 3], [], [9, 8], [7]];
+    expect(await Promise.all(lists.map(told))).toEqual(lists);
+  });
+
   test("errors come back: ours with their code and their sentence, a bug with its stack; and the pool goes on", async () => {
     const pool = start(1);
     const expected = badInput({ what: "no image", where: "a.jpg", got: "text", todo: "Look at it" });
@@ -80,6 +92,15 @@ describe("questions and answers", () => {
     expect([message, stack?.includes("script.js")]).toEqual(["off by one", true]);
     expect(await pool.ask({})).toMatchObject({ word: "word" });
   });
+});
+
+test("sources in TypeScript have no script that plain Node can run: asking for processes is a failure that says what to do", () => {
+  expect(scriptBeside("file:///a/b/pool.js", "work")).toEqual(new URL("file:///a/b/work.js"));
+  const script = scriptBeside("file:///a/b/pool.ts", "work");
+  expect(script).toBeUndefined();
+  expect(() => startProcesses({ script, words: [], count: 1, name: "a process that adds" })).toThrow(
+    expect.objectContaining({ code: "failure", message: expect.stringMatching(/a process that adds.*Build/) as string }), // prettier-ignore
+  );
 });
 
 describe("ends", () => {

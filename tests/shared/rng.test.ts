@@ -39,6 +39,14 @@ describe("Rng", () => {
     expect(draws(Rng.fromSeed(2 ** 40))).not.toEqual(draws(Rng.fromSeed(0)));
   });
 
+  it("has a key that names its stream: what is made of it starts and forks alike, wherever the first one stands", () => {
+    const used = Rng.fromSeed(2 ** 40 + 3).fork("image");
+    const start = draws(used);
+    expect(draws(Rng.fromKey(used.key))).toEqual(start);
+    expect(draws(Rng.fromKey(used.key).fork("a", 1))).toEqual(draws(used.fork("a", 1)));
+    expect(used.key).not.toEqual(used.fork("a").key);
+  });
+
   it("draws uniforms in [0, 1), normals and Gumbels with their moments", () => {
     const rng = Rng.fromSeed(1);
     const moments = (draw: () => number, count = 20_000): [mean: number, variance: number] => {

@@ -55,6 +55,11 @@ describe.each(COUNTING_OBJECTIVES)("%s", (objective) => {
     await (await loadPrior(directory, { dtype: "float32" })).dispose();
   });
 
+  test("is sampled where it was opened, whatever processes are asked for", async () => {
+    const prior = await loadPrior(await publishTiny(objective), { processes: 2 }); // sources could start none
+    expect((await prior.sample({ count: 2, rng: Rng.fromSeed(2) })).shape).toEqual([2, 4, 4]);
+  });
+
   test("in memory and published it samples the same tokens, also behind a known beginning", async () => {
     const known = { tokens: new Int32Array(3 * 16).fill(UNKNOWN), shape: [3, 4, 4] } as const;
     for (let image = 0; image < 3; image++) known.tokens.set([1, 2, 3, 4, 5, 6], image * 16);
