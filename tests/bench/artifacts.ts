@@ -1,4 +1,5 @@
 /** What works read from disk, in a temporary folder: an untrained tokenizer, untrained priors of 5 M parameters, a folder of JPEG files. */
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,20 +16,24 @@ const JPEG_COUNT = 2_000;
 /** Noise is alike everywhere: a few images say how large activations become. */
 const RANGE_IMAGES = 16;
 
-export async function createArtifacts(): Promise<Artifacts> {
-  const folder = await mkdtemp(join(tmpdir(), "tessera-bench-"));
+export const createArtifacts = async (): Promise<Artifacts> =>
+  openArtifacts(await mkdtemp(join(tmpdir(), "tessera-bench-")));
+
+/** What lies in the folder already, whoever made it, is not made again. */
+export function openArtifacts(folder: string): Artifacts {
   const made = new Map<string, Promise<string>>();
   let serial = 0;
   /** Made once, by whoever asks first. */
   const once = (name: string, make: (directory: string) => Promise<unknown>): Promise<string> => {
     const directory = join(folder, name);
-    const promise = made.get(name) ?? make(directory).then(() => directory);
+    const promise = made.get(name) ?? (existsSync(directory) ? Promise.resolve(directory) : make(directory).then(() => directory)); // prettier-ignore
     made.set(name, promise);
     return promise;
   };
   let fingerprint: Promise<string> | undefined;
   const publish = (): Promise<string> => (fingerprint ??= publishTokenizer({ ...untrainedTokenizer(paperConfig()), rangeImages: noiseImages(RANGE_IMAGES) }, { directory: join(folder, "tokenizer") })); // prettier-ignore
   return {
+    folder,
     tokenizer: () => once("tokenizer", publish),
     prior: (objective) =>
       once(objective, async (directory) => {
@@ -36,7 +41,7 @@ export async function createArtifacts(): Promise<Artifacts> {
         await publishPrior({ ...prior, classes: [], fingerprint: await publish() }, { directory });
       }),
     jpegs: () => once("jpegs", writeJpegs),
-    fresh: (name) => join(folder, `${name}-${serial++}`),
+    fresh: (name) => join(folder, `${name}-${process.pid}-${serial++}`),
     dispose: () => rm(folder, { recursive: true, force: true }),
   };
 }

@@ -8,7 +8,7 @@ import { noiseImages } from "./artifacts.ts";
 import type { Row } from "./row.ts";
 import { paperConfig, tokenizerShape, transformerConfig, transformerShape } from "./steps.ts";
 import { medianSeconds } from "./timing.ts";
-import { THREADS, type Bench, type Comparison, type Report } from "./work.ts";
+import { THREADS, type Artifacts, type Bench, type Comparison, type Report } from "./work.ts";
 
 const BATCHES = [1, 16] as const;
 const IMAGES = paperConfig();
@@ -52,7 +52,11 @@ const imageWorks = BATCHES.flatMap((batch) => DTYPES.flatMap((dtype) => imageWor
 
 function imageWorksIn(dtype: Dtype, batch: number): Comparison[] {
   const suffix = dtype === "float32" ? `${batch}` : `${dtype}-${batch}`;
-  const common = { unit: "ms", repeats: { warmUp: 2, timed: batch === 1 ? 15 : 7 } } as const;
+  const common = {
+    unit: "ms",
+    repeats: { warmUp: 2, timed: batch === 1 ? 15 : 7 },
+    prepare: (artifacts: Artifacts) => artifacts.tokenizer(),
+  } as const;
   const flops = tokenizerFlops(IMAGES);
   const work = (side: "encode" | "decode") =>
     dtype === "float32" ? ({ flops: batch * flops[side], ceiling: "conv" } as const) : {};
@@ -98,6 +102,7 @@ function sampleWorksIn(dtype: Dtype, batch: number): Comparison[] {
       name: `sample-causal-${suffix}`,
       unit: "s",
       repeats: { warmUp: 0, timed: batch === 1 ? 2 : 1 },
+      prepare: (artifacts) => artifacts.prior("causal"),
       ours: (bench, repeats) =>
         withPrior(bench, { objective: "causal", dtype, processes }, (prior) => medianSeconds(sample(prior), repeats)),
       peer: { work: "sample_causal", args: { batch, ...transformerShape(causal) } },
@@ -106,6 +111,7 @@ function sampleWorksIn(dtype: Dtype, batch: number): Comparison[] {
       name: `sample-masked-${suffix}`,
       unit: "s",
       repeats: { warmUp: batch === 1 ? 1 : 0, timed: batch === 1 ? 3 : 1 },
+      prepare: (artifacts) => artifacts.prior("masked"),
       ours: (bench, repeats) => withPrior(bench, { objective: "masked", dtype, processes }, (prior) => medianSeconds(sample(prior, MASKED_STEPS), repeats)), // prettier-ignore
       peer: { work: "sample_masked", args: { batch, steps: MASKED_STEPS, ...transformerShape(masked) } },
       // The ceiling is one of float32.
@@ -144,6 +150,6 @@ async function timeOfEachToken(prior: Prior, batch: number): Promise<Float64Arra
   return Float64Array.from(times);
 }
 
-const positions: Report = { name: "positions", rows: positionRows };
+export const POSITIONS_REPORT: Report = { name: "positions", rows: positionRows };
 
-export const INFERENCE = [...imageWorks, ...sampleWorks, positions];
+export const INFERENCE: readonly Comparison[] = [...imageWorks, ...sampleWorks];

@@ -5,8 +5,9 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { z } from "zod";
 import { median } from "../../stage2-prior/index.ts";
+import { COMPARISONS } from "./comparisons.ts";
 import type { Row } from "./row.ts";
-import { STEP_NAMES, STEPS, type StepName } from "./steps.ts";
+import type { StepName } from "./steps.ts";
 import { seconds } from "./timing.ts";
 import { THREADS, type Bench, type Comparison, type Report } from "./work.ts";
 
@@ -19,19 +20,22 @@ async function runScript(path: string, words: readonly string[]): Promise<unknow
   return JSON.parse(stdout.trim().split("\n").at(-1) ?? "");
 }
 
-const stepAnswer = z.strictObject({ compileSeconds: z.number(), peakMegabytes: z.number() });
-const stepProcess = async (name: StepName, runs: number) =>
-  stepAnswer.parse(await runScript("./step-process", [name, String(runs)]));
+const peakAnswer = z.strictObject({ peakMegabytes: z.number() });
 
-const peakMemory = STEP_NAMES.map((name): Comparison => {
+/** The peer's in one process; ours in as many as the work takes, all of them counted. */
+const peakMemory = COMPARISONS.map((work): Comparison => {
   return {
-    name: `peak-memory-${name}`,
+    name: `peak-memory-${work.name}`,
     unit: "MB",
-    repeats: { warmUp: 0, timed: 3 },
-    ours: async (_bench, { timed }) => (await stepProcess(name, timed)).peakMegabytes,
-    peer: STEPS[name].peer,
+    repeats: { warmUp: 0, timed: Math.min(3, work.repeats.timed) },
+    ours: async ({ artifacts }, { timed }) =>
+      peakAnswer.parse(await runScript("./work-process", [work.name, artifacts.folder, String(timed)])).peakMegabytes,
+    ...(work.prepare && { prepare: work.prepare }),
+    ...(work.peer && { peer: work.peer }),
   };
 });
+
+const compileAnswer = z.strictObject({ compileSeconds: z.number() });
 
 const COMPILED: readonly StepName[] = ["vqvae-128", "causal-5m"];
 
@@ -43,7 +47,7 @@ const compile: Report = {
     for (const name of COMPILED) {
       const times: number[] = [];
       for (let i = 0; i < repeats({ warmUp: 0, timed: 3 }).timed; i++)
-        times.push((await stepProcess(name, 0)).compileSeconds);
+        times.push(compileAnswer.parse(await runScript("./compile-process", [name])).compileSeconds);
       rows.push({ work: `compile ${name}`, unit: "ms", ours: 1000 * median(Float64Array.from(times)) });
     }
     return rows;

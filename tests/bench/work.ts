@@ -11,6 +11,8 @@ export type Ceiling = "gemm" | "conv";
 
 /** What works read from disk. */
 export interface Artifacts {
+  /** Where it lies, for other processes. */
+  readonly folder: string;
   /** 128 px to 32×32 tokens of 512 codes. */
   tokenizer(): Promise<string>;
   /** Over that tokenizer's tokens. */
@@ -34,6 +36,8 @@ export interface Comparison {
   readonly name: string;
   readonly unit: "ms" | "s" | "MB";
   readonly repeats: Repeats;
+  /** Makes what is read from disk, before anything is measured. */
+  readonly prepare?: (artifacts: Artifacts) => Promise<unknown>;
   /** Seconds, or megabytes. */
   readonly ours: (bench: Bench, repeats: Repeats) => Promise<number>;
   readonly peer?: PeerCall | ((bench: Bench) => Promise<PeerCall>);

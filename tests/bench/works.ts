@@ -1,17 +1,16 @@
 /** Every work by name, in the order they run; which of them names mean; how a comparison becomes a row. */
 import { usageError } from "../../shared/errors.ts";
 import type { Ceilings } from "./ceiling.ts";
+import { COMPARISONS } from "./comparisons.ts";
 import { GROWTH } from "./growth.ts";
-import { INFERENCE } from "./inference.ts";
+import { POSITIONS_REPORT } from "./inference.ts";
 import { MEMORY } from "./memory.ts";
 import { runPeer } from "./peer.ts";
 import { PROCESSES } from "./processes.ts";
 import type { Row } from "./row.ts";
-import { TOKENIZING } from "./tokenizing.ts";
-import { TRAINING } from "./training.ts";
 import type { Bench, Comparison, Work } from "./work.ts";
 
-const USUAL: readonly Work[] = [...TRAINING, ...INFERENCE, ...TOKENIZING, ...PROCESSES];
+const USUAL: readonly Work[] = [...COMPARISONS, POSITIONS_REPORT, ...PROCESSES];
 /** Only when named: they take long. */
 const ON_REQUEST: readonly Work[] = [...GROWTH, MEMORY];
 export const WORKS: readonly Work[] = [...USUAL, ...ON_REQUEST];
@@ -37,6 +36,7 @@ export const measure = (work: Work, bench: Bench, ceilings: Ceilings): Promise<R
 /** Ours, the peer, ours again: a machine that drifts shows in the two figures of ours. */
 async function compare(work: Comparison, bench: Bench, ceilings: Ceilings): Promise<Row> {
   const repeats = bench.repeats(work.repeats);
+  await work.prepare?.(bench.artifacts);
   const runs = [await work.ours(bench, repeats)];
   const call = typeof work.peer === "function" ? await work.peer(bench) : work.peer;
   const { warmUp: warmup, timed } = repeats;
