@@ -180,7 +180,7 @@ async function tokenizeParts(
   parts: { tokenizer: LoadedTokenizer; source: ImageSource; split: Split; paths: DemoPaths },
 ): Promise<TokenSets> {
   const { tokenizer, source, split, paths } = parts;
-  const common = { tokenizer, loading: threads, classes: source.classes, reporter, signal };
+  const common = { tokenizer, ...threads, classes: source.classes, reporter, signal };
   for (const [name, records] of Object.entries(split) as [keyof Split, RecordSet][]) {
     if (existsSync(paths[name])) continue;
     const from = `${source.name}, ${name === "training" ? "training" : "held-out"} families`;

@@ -15,7 +15,9 @@ export interface EngineChoice {
 }
 
 export const threadsOption = {
-  threads: option(z.int().min(1).max(256).optional(), { describe: "Threads of onnxruntime (default: physical cores)" }),
+  threads: option(z.int().min(1).max(256).optional(), {
+    describe: "Threads, of all processes together (default: the cores)",
+  }),
 };
 
 /** What published graphs compute in. */

@@ -72,16 +72,16 @@ export function imagesResult(
     count,
     dtype,
     secondsPerImage,
-  }: { readonly count: number; readonly dtype: Dtype; readonly secondsPerImage: number },
+  }: { readonly count: number; readonly dtype: Dtype | undefined; readonly secondsPerImage: number },
 ): CommandResult {
   const residentMegabytes = Math.round(process.resourceUsage().maxRSS / 1024);
   return {
-    json: { ...written, count, dtype, secondsPerImage, residentMegabytes },
+    json: { ...written, count, ...(dtype && { dtype }), secondsPerImage, residentMegabytes },
     text: formatTable([
       ["images", `${count} in ${written.path}`],
       ["sheet", written.sheet],
       ...(written.film === undefined ? [] : [["film", written.film]]),
-      ["arithmetic of the prior", dtype],
+      ...(dtype === undefined ? [] : [["arithmetic of the prior", dtype]]),
       ["seconds per image", secondsPerImage.toFixed(3)],
       ["peak resident memory of this process", `${residentMegabytes} MB`],
     ]),

@@ -11,17 +11,12 @@ import {
   type Tokenizer,
 } from "../stage1-tokenizer/index.ts";
 import { createTokenMaker, type TokenMaker } from "./tokenizing/token-maker.ts";
-import {
-  startTokenProcesses,
-  TOKEN_SCRIPT,
-  type TokenizerOptions,
-  usualProcesses,
-} from "./tokenizing/token-processes.ts";
+import { startTokenProcesses, TOKEN_SCRIPT, usualProcesses } from "./tokenizing/token-processes.ts";
 
 export interface TokenizeOptions {
   readonly tokenizer: Tokenizer;
-  /** What `tokenizer` was loaded with; several processes share its threads. */
-  readonly loading?: TokenizerOptions;
+  /** Threads of several processes together; of one, the tokenizer has its own. */
+  readonly threads?: number | undefined;
   /**
    * Processes that decode and encode; one a thread unless said otherwise, and this one alone for fewer than `FEW_IMAGES`, or where sources are run
    * without a build.
@@ -105,9 +100,9 @@ export async function tokenizeImages(options: TokenizeOptions): Promise<Tokenize
 }
 
 function createMaker(options: TokenizeOptions, many: boolean): TokenMaker {
-  const { tokenizer, loading = {}, script = TOKEN_SCRIPT } = options;
-  const usual = many && script !== undefined ? usualProcesses(loading) : 1;
+  const { tokenizer, threads, script = TOKEN_SCRIPT } = options;
+  const usual = many && script !== undefined ? usualProcesses(threads) : 1;
   const count = options.processes ?? usual;
   if (count === 1) return createTokenMaker(tokenizer);
-  return startTokenProcesses({ directory: tokenizer.directory, loading, count, script });
+  return startTokenProcesses(tokenizer, { threads, count, script });
 }

@@ -6,12 +6,13 @@
  * what ended it, most often want of memory, would end the next one too.
  */
 import { type ChildProcess, fork } from "node:child_process";
+import { availableParallelism } from "node:os";
 import { extname } from "node:path";
 import { type ErrorCode, failure, TesseraError } from "./errors.ts";
 
 export interface ProcessPool<Request, Answer, Note = never> {
   /**
-   * @param onNote called with what is told of the request before it is answered
+   * @param onNote called with what is told of the request before it is answered; what it throws is thrown
    * @throws whatever the work threw, TesseraErrors as they were; failure if a process has ended.
    */
   ask(request: Request, onNote?: (note: Note) => void): Promise<Answer>;
@@ -51,6 +52,10 @@ interface Member {
   readonly open: Map<number, Open>;
   readonly ended: Promise<void>;
 }
+
+/** A process's part of the threads of all together (the processor's, where it is not said how many). */
+export const threadShare = (threads: number | undefined, processes: number): number =>
+  Math.max(1, Math.floor((threads ?? availableParallelism()) / processes));
 
 /** The script `name` beside the module at `url`; undefined among sources in TypeScript, which plain Node may not run. */
 export const scriptBeside = (url: string, name: string): URL | undefined =>
@@ -117,7 +122,12 @@ function startMember(
     const reply = message as Reply;
     const asked = open.get(reply.id);
     if ("note" in reply) {
-      asked?.note(reply.note);
+      try {
+        asked?.note(reply.note);
+      } catch (error) {
+        open.delete(reply.id);
+        asked?.reject(toError(error));
+      }
       return;
     }
     open.delete(reply.id);
@@ -136,6 +146,8 @@ function startMember(
   });
   return { child, open, ended };
 }
+
+const toError = (thrown: unknown): Error => (thrown instanceof Error ? thrown : new Error(String(thrown)));
 
 function lost(name: string, got: string): TesseraError {
   const todo = "If the system ended it for want of memory, take fewer processes";
@@ -165,7 +177,7 @@ export function answerRequests<Request, Answer, Note = never>(
         return { id, answer: await answer(request, (note) => send({ id, note })) };
       } catch (error) {
         const code = error instanceof TesseraError ? error.code : undefined;
-        return { id, code, error: error instanceof Error ? error : new Error(String(error)) };
+        return { id, code, error: toError(error) };
       }
     };
     void reply().then(send);

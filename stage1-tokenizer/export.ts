@@ -29,7 +29,7 @@ export interface TrainedTokenizer {
   readonly preprocessing: Preprocessing;
   readonly state: { readonly spec: Signature; readonly values: Arrays };
   readonly figures: ModelFigures;
-  /** uint8 [N, H, W, 3], held out: what ranges for int8 are measured on; without them the tokenizer computes in float32 only. */
+  /** uint8 [N, H, W, 3], held out where any are: what ranges for int8 are measured on; without them the tokenizer computes in float32 only. */
   readonly rangeImages?: Uint8Array;
 }
 

@@ -5,6 +5,7 @@
 import { openArtifact } from "../shared/artifact.ts";
 import { usageError } from "../shared/errors.ts";
 import { inOrder } from "../shared/in-order.ts";
+import type { Dtype } from "../shared/onnx/quantize/dtype.ts";
 import type { Rng } from "../shared/rng.ts";
 import { UNKNOWN, type TokenGrid } from "../shared/tokens.ts";
 import { countedNetworks, openCounted, type CountedPrior } from "./counted.ts";
@@ -12,7 +13,7 @@ import { checkDecoding, createDecoder, type DecodingOptions, type Networks } fro
 import type { HeldOutTokens, MeasureOptions } from "./held-out.ts";
 import { openLearnt, type LearntOptions } from "./learnt.ts";
 import { parsePriorManifest } from "./manifest.ts";
-import { type DrawBatch, type SampleProcesses, startSampleProcesses } from "./sample-processes.ts";
+import { type DrawBatch, type Drawing, type SampleProcesses, startSampleProcesses } from "./sample-processes.ts";
 import { checkInteger, checkKnown, type SampleSteps } from "./sample/sampler.ts";
 import { isCounting, type PriorSpec } from "./signature.ts";
 
@@ -40,6 +41,8 @@ export interface Prior {
   readonly directory: string;
   readonly name: string;
   readonly spec: PriorSpec;
+  /** What its graph's products compute in; of a counting prior nothing. */
+  readonly dtype: Dtype | undefined;
   /** @throws usage for a class that does not exist or options that do not fit; numerical if the graph returns NaN. */
   sample(request: SampleRequest): Promise<TokenGrid>;
   /**
@@ -74,16 +77,17 @@ export async function loadPrior(directory: string, options: LoadPriorOptions = {
   const artifact = await openArtifact(directory, { kind: "prior" });
   const spec = parsePriorManifest(artifact.manifest, directory);
   const { objective } = spec;
+  const { dtype = "float32" } = loading;
   const identity = { directory, name: artifact.manifest.name, spec };
   if (isCounting(objective)) {
-    if (loading.dtype === "int8") throw countsOnly(directory);
-    return createPrior(identity, await openCounted(artifact, { ...spec, objective }));
+    if (dtype === "int8") throw countsOnly(directory);
+    return createPrior({ ...identity, dtype: undefined }, await openCounted(artifact, { ...spec, objective }));
   }
   const helpers = processes > 1 ? startSampleProcesses({ directory, loading, count: processes, script }) : undefined;
   try {
     const networks = await openLearnt(artifact, { ...spec, objective }, loading);
     await helpers?.ready();
-    return createPrior(identity, networks, helpers);
+    return createPrior({ ...identity, dtype }, networks, helpers);
   } catch (error) {
     await helpers?.dispose();
     throw error;
@@ -95,20 +99,22 @@ const countsOnly = (where: string) =>
 
 /** What was counted, as a prior that was never published. */
 export const createCountedPrior = ({ spec, counting }: CountedPrior): Prior =>
-  createPrior({ directory: "in memory", name: counting.name, spec }, countedNetworks(counting, spec));
+  createPrior({ directory: "in memory", name: counting.name, spec, dtype: undefined }, countedNetworks(counting, spec));
 
 /** @param helpers draw what `sample` is asked for, where there are any */
 function createPrior(
-  identity: Pick<Prior, "directory" | "name" | "spec">,
+  identity: Pick<Prior, "directory" | "name" | "spec" | "dtype">,
   networks: Networks,
   helpers?: SampleProcesses,
 ): Prior {
   const { spec } = identity;
-  const drawHere: DrawBatch = (batch, asked, onProgress) =>
+  const draw: DrawBatch = (batch, asked, onProgress) =>
     drainReporting(createDecoder(networks, spec, asked)(batch), onProgress);
+  const here: Drawing = { draw, end: async () => undefined };
   return {
     ...identity,
-    sample: (request) => sampleInBatches(helpers?.draw ?? drawHere, spec, { ...request, atOnce: helpers?.count ?? 1 }),
+    sample: (request) =>
+      sampleInBatches((signal) => helpers?.begin(signal) ?? here, spec, { ...request, atOnce: helpers?.count ?? 1 }),
     steps: (request) => stepsOfBatch(networks, spec, request),
     bitsPerToken: (data, options) => networks.bitsPerToken(data, options),
     async dispose() {
@@ -118,7 +124,7 @@ function createPrior(
 }
 
 async function sampleInBatches(
-  draw: DrawBatch,
+  begin: (signal: AbortSignal | undefined) => Drawing,
   spec: PriorSpec,
   request: SampleRequest & { readonly atOnce: number },
 ): Promise<TokenGrid> {
@@ -128,6 +134,7 @@ async function sampleInBatches(
   checkDecoding(asked, spec);
   const length = shape[1] * shape[2];
   const tokens = new Int32Array(count * length); // [count, L]
+  const drawing = begin(signal);
   const drawRange = async ({ first, size }: Range) => {
     const own = known?.tokens.subarray(first * length, (first + size) * length);
     const batch = {
@@ -138,10 +145,14 @@ async function sampleInBatches(
       signal,
     };
     const report = onProgress && ((newTokens: number): void => onProgress(newTokens, size));
-    return { first, grid: await draw(batch, asked, report) };
+    return { first, grid: await drawing.draw(batch, asked, report) };
   };
   const ranges = equalRanges(count, { batchSize, atOnce });
-  for await (const { first, grid } of inOrder(ranges, atOnce, drawRange)) tokens.set(grid.tokens, first * length);
+  try {
+    for await (const { first, grid } of inOrder(ranges, atOnce, drawRange)) tokens.set(grid.tokens, first * length);
+  } finally {
+    await drawing.end();
+  }
   return { tokens, shape };
 }
 

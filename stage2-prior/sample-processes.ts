@@ -3,8 +3,8 @@
  * thread can share, then run side by side. Knows no network.
  */
 import { availableParallelism } from "node:os";
-import { invariant } from "../shared/errors.ts";
-import { type ProcessPool, scriptBeside, startProcesses } from "../shared/process-pool.ts";
+import { failure, invariant } from "../shared/errors.ts";
+import { type ProcessPool, scriptBeside, startProcesses, threadShare } from "../shared/process-pool.ts";
 import type { RngKey } from "../shared/rng.ts";
 import type { TokenGrid } from "../shared/tokens.ts";
 import type { Batch, DecodingOptions } from "./decoding.ts";
@@ -61,58 +61,96 @@ export interface SampleProcessesOptions {
   readonly script?: URL | undefined;
 }
 
+/** The batches of one sample, being drawn. */
+export interface Drawing {
+  readonly draw: DrawBatch;
+  /** Whatever became of it. */
+  end(): Promise<void>;
+}
+
 export interface SampleProcesses {
   /** Batches that keep all of them busy. */
   readonly count: number;
   /** @throws what loading the prior throws there */
   ready(): Promise<void>;
-  /** A batch that is aborted ends the processes; the next one starts them again. */
-  readonly draw: DrawBatch;
+  /**
+   * A sample that is aborted stops at once. Its processes are ended with it, unless they draw for another one; the next sample starts them again.
+   * @throws failure once disposed; the signal's reason
+   */
+  begin(signal: AbortSignal | undefined): Drawing;
   dispose(): Promise<void>;
 }
 
 export function startSampleProcesses(options: SampleProcessesOptions): SampleProcesses {
   const { count } = options;
   let pool: Pool | undefined = startPool(options);
+  let disposed = false;
+  let underWay = 0;
   const close = async (): Promise<void> => {
     const closing = pool;
     pool = undefined;
     await closing?.close();
   };
+  const open = (): Pool => {
+    if (disposed) throw failure({ what: "the prior was disposed", todo: "Load it again" });
+    return (pool ??= startPool(options));
+  };
   return {
     count,
     async ready() {
-      const current = (pool ??= startPool(options));
+      const current = open();
       await Promise.all(Array.from({ length: count }, () => current.ask(READY))); // to the least busy: one each
     },
-    async draw({ rng, signal, ...batch }, asked, onProgress) {
+    begin(signal) {
       signal?.throwIfAborted();
-      const current = (pool ??= startPool(options));
-      const stop = (): void => void close();
-      signal?.addEventListener("abort", stop, { once: true });
-      try {
-        const question = { count: batch.count, firstIndex: batch.firstIndex, key: rng.key, known: batch.known, asked };
-        const grid = await current.ask(question, onProgress);
-        invariant(grid !== undefined, "a batch was answered without a grid");
-        return grid;
-      } catch (error) {
-        signal?.throwIfAborted();
-        throw error;
-      } finally {
-        signal?.removeEventListener("abort", stop);
-      }
+      const current = open();
+      const aborted = whenAborted(signal);
+      underWay++;
+      return {
+        async draw({ count: images, firstIndex, rng, known }, asked, onProgress) {
+          const question = { count: images, firstIndex, key: rng.key, known, asked };
+          const tell = (newTokens: number): void => {
+            if (signal?.aborted !== true) onProgress?.(newTokens);
+          };
+          const grid = await Promise.race([current.ask(question, tell), aborted.promise]);
+          invariant(grid !== undefined, "a batch was answered without a grid");
+          return grid;
+        },
+        async end() {
+          aborted.forget();
+          underWay--;
+          if (signal?.aborted === true && underWay === 0) await close();
+        },
+      };
     },
-    dispose: close,
+    async dispose() {
+      disposed = true;
+      await close();
+    },
   };
+}
+
+/** A promise of nothing but the signal's reason, and how to let go of the signal. */
+function whenAborted(signal: AbortSignal | undefined): {
+  readonly promise: Promise<never>;
+  readonly forget: () => void;
+} {
+  let forget = (): void => undefined;
+  const promise = new Promise<never>((_, reject) => {
+    const stop = (): void => reject(signal?.reason); // eslint-disable-line @typescript-eslint/prefer-promise-reject-errors -- whatever the signal says
+    signal?.addEventListener("abort", stop, { once: true });
+    forget = () => signal?.removeEventListener("abort", stop);
+  });
+  promise.catch(() => undefined); // no batch may be waiting for it
+  return { promise, forget };
 }
 
 type Pool = ProcessPool<Question, Answer, number>;
 
 function startPool({ directory, loading, count, script = SAMPLE_SCRIPT }: SampleProcessesOptions): Pool {
-  const threads = Math.max(1, Math.floor((loading.threads ?? availableParallelism()) / count));
   return startProcesses({
     script,
-    words: [directory, JSON.stringify({ ...loading, threads })],
+    words: [directory, JSON.stringify({ ...loading, threads: threadShare(loading.threads, count) })],
     count,
     name: "a process that samples",
   });

@@ -82,7 +82,7 @@ export const command = defineCommand({
         rowLabels: ["original", "masked", ...completions.map((_, i) => (i === 0 ? "completed" : ""))],
         film: made.film,
       });
-      return imagesResult(written, { count, dtype: options.dtype, secondsPerImage: made.secondsPerImage });
+      return imagesResult(written, { count, dtype: prior.dtype, secondsPerImage: made.secondsPerImage });
     });
   },
 });

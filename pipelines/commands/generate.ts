@@ -54,7 +54,7 @@ export const command = defineCommand({
         rows: toRows(made.tiles.slice(0, SHEET_TILES)),
         film: await drawFrames(tokenizer, made.frames),
       });
-      return imagesResult(written, { count, dtype: options.dtype, secondsPerImage: made.secondsPerImage });
+      return imagesResult(written, { count, dtype: prior.dtype, secondsPerImage: made.secondsPerImage });
     });
   },
 });

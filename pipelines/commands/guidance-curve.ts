@@ -69,7 +69,7 @@ export const command = defineCommand({
           decoding: drawRequest(options),
         });
         return {
-          json: { ...curve, nearestBy: features?.name ?? "tokens", dtype: options.dtype },
+          json: { ...curve, nearestBy: features?.name ?? "tokens", dtype: prior.dtype },
           text: toText(curve, features),
         };
       } finally {

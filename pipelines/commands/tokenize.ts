@@ -35,13 +35,12 @@ export const command = defineCommand({
     }),
   }),
   async run(options, { reporter, signal }) {
-    const loading = graphOptions(options);
-    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), loading);
+    const tokenizer = await loadTokenizer(artifactPath("tokenizer", options.tokenizer), graphOptions(options));
     const directory = artifactPath("tokens", options.out);
     const { source, records, total } = await select(options, reporter);
     const { index, failures } = await tokenizeImages({
       tokenizer,
-      loading,
+      threads: options.threads,
       records,
       classes: source.classes,
       from: `${source.name}, ${options.split}`,

@@ -60,7 +60,7 @@ export const command = defineCommand({
         rowLabels: ["original", "reconstruction", ...rows.map((_, i) => (i === 0 ? "variations" : ""))],
         film: await drawFrames(tokenizer, made.frames),
       });
-      return imagesResult(written, { count, dtype: options.dtype, secondsPerImage: made.secondsPerImage });
+      return imagesResult(written, { count, dtype: prior.dtype, secondsPerImage: made.secondsPerImage });
     });
   },
 });

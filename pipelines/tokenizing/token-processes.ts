@@ -3,10 +3,11 @@
  * at the end of every operator. Records are read here and sent as they were read: a JPEG file as a JPEG file.
  */
 import { availableParallelism } from "node:os";
-import { scriptBeside, startProcesses } from "../../shared/process-pool.ts";
-import type { loadTokenizer } from "../../stage1-tokenizer/index.ts";
+import { scriptBeside, startProcesses, threadShare } from "../../shared/process-pool.ts";
+import type { loadTokenizer, Tokenizer } from "../../stage1-tokenizer/index.ts";
 import { type LeftOut, type ReadImage, readImages, type TokenizedImage, type TokenMaker } from "./token-maker.ts";
 
+/** What a process loads the tokenizer with. */
 export type TokenizerOptions = NonNullable<Parameters<typeof loadTokenizer>[1]>;
 
 /** One is decoded while another is encoded. */
@@ -19,23 +20,24 @@ const MOST_PROCESSES = 16;
 export const TOKEN_SCRIPT = scriptBeside(import.meta.url, "token-process");
 
 /** One a thread. */
-export const usualProcesses = ({ threads = availableParallelism() }: TokenizerOptions): number =>
-  Math.min(threads, MOST_PROCESSES);
+export const usualProcesses = (threads: number = availableParallelism()): number => Math.min(threads, MOST_PROCESSES);
 
 export interface TokenProcessesOptions {
-  /** Of the tokenizer. */
-  readonly directory: string;
-  /** What it is loaded with; `threads` are those of all processes together. */
-  readonly loading: TokenizerOptions;
+  /** Of all processes together; default: one for every core. */
+  readonly threads: number | undefined;
   readonly count: number;
   readonly script: URL | undefined;
 }
 
-export function startTokenProcesses({ directory, loading, count, script }: TokenProcessesOptions): TokenMaker {
-  const threads = Math.max(1, Math.floor((loading.threads ?? availableParallelism()) / count));
+/** They compute in the arithmetic that `tokenizer` computes in. */
+export function startTokenProcesses(
+  { directory, dtype }: Pick<Tokenizer, "directory" | "dtype">,
+  { threads, count, script }: TokenProcessesOptions,
+): TokenMaker {
+  const loading: TokenizerOptions = { threads: threadShare(threads, count), dtype };
   const pool = startProcesses<(ReadImage | LeftOut)[], (TokenizedImage | LeftOut)[]>({
     script,
-    words: [directory, JSON.stringify({ ...loading, threads })],
+    words: [directory, JSON.stringify(loading)],
     count,
     name: "a process that makes tokens",
   });

@@ -12,13 +12,12 @@ const BATCH = 16;
 
 async function tokenizeFolder({ artifacts }: Bench, dtype: Dtype): Promise<void> {
   const directory = artifacts.fresh("tokens");
-  const loading = { threads: THREADS, dtype };
-  const tokenizer = await loadTokenizer(await artifacts.tokenizer(), loading);
+  const tokenizer = await loadTokenizer(await artifacts.tokenizer(), { threads: THREADS, dtype });
   try {
     const source = await openFolderSource(await artifacts.jpegs());
     await tokenizeImages({
       tokenizer,
-      loading,
+      threads: THREADS,
       records: source.records(),
       classes: source.classes,
       from: source.name,

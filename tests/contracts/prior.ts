@@ -106,6 +106,22 @@ export function describePrior({ name, open, spec, raster }: PriorLeaf): void {
       await expect(sample({ batchSize: wrong })).rejects.toMatchObject({ exitCode: 2 });
     });
 
+    test("throws what is thrown when it reports", async () => {
+      const onProgress = (): void => {
+        throw new Error("enough");
+      };
+      await expect(sample({ onProgress })).rejects.toThrow("enough");
+      expect(await sample()).toHaveLength(5 * L);
+    });
+
+    test("one of two samples may be aborted", async () => {
+      const controller = new AbortController();
+      const stopped = sample({ rng: Rng.fromSeed(4), signal: controller.signal, onProgress: () => controller.abort(new Error("enough")) }); // prettier-ignore
+      const whole = sample();
+      await expect(stopped).rejects.toThrow("enough");
+      expect(await whole).toEqual(await sample());
+    });
+
     test("reports every token once, over all batches", async () => {
       const reports: number[] = [];
       await sample({ batchSize: 2, onProgress: (newTokens) => reports.push(newTokens) });

@@ -40,7 +40,7 @@ const scriptAt = (path: string): URL => pathToFileURL(join(build, path));
 /** Into `directory`, by default with two processes. */
 function tokenize(directory: string, options: Pick<TokenizeOptions, "records"> & Partial<TokenizeOptions>) {
   return tokenizeImages({
-    ...{ tokenizer, loading: { threads: 2 }, processes: 2, script: scriptAt("pipelines/tokenizing/token-process.js") },
+    ...{ tokenizer, threads: 2, processes: 2, script: scriptAt("pipelines/tokenizing/token-process.js") },
     ...{ classes: ["even"], from: "made up", directory, reporter: silentReporter },
     ...options,
   });
@@ -49,7 +49,7 @@ function tokenize(directory: string, options: Pick<TokenizeOptions, "records"> &
 /** As a caller that leaves the number of processes open. */
 const tokenizeUsually = (directory: string, options: Pick<TokenizeOptions, "records" | "script">) =>
   tokenizeImages({
-    ...{ tokenizer, loading: { threads: 2 }, classes: ["even"], from: "made up", directory, reporter: silentReporter },
+    ...{ tokenizer, threads: 2, classes: ["even"], from: "made up", directory, reporter: silentReporter },
     ...options,
   });
 
@@ -144,10 +144,10 @@ describe("several processes", () => {
     const warnings: string[] = [];
     const reporter = createReporter({ stream: { write: (line) => warnings.push(line) } });
     const records = iterateRecords(await mixedRecords(3));
-    const options = { records, script, reporter, loading: { threads: 5 }, processes: 2 };
+    const options = { records, script, reporter, threads: 5, processes: 2 };
     await expect(tokenize(fresh("tokens"), options)).rejects.toMatchObject(BAD_INPUT);
-    expect(warnings.filter((line) => line.includes('{"threads":2}'))).toHaveLength(3);
-    expect([1, 5, 200].map((threads) => usualProcesses({ threads }))).toEqual([1, 5, 16]);
+    expect(warnings.filter((line) => line.includes('{"threads":2,"dtype":"float32"}'))).toHaveLength(3);
+    expect([1, 5, 200].map((threads) => usualProcesses(threads))).toEqual([1, 5, 16]);
   });
 
   test("are not started for a few images", async () => {

@@ -6,7 +6,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { badInput, TesseraError } from "../../shared/errors.ts";
-import { type ProcessPool, scriptBeside, startProcesses } from "../../shared/process-pool.ts";
+import { type ProcessPool, scriptBeside, startProcesses, threadShare } from "../../shared/process-pool.ts";
 import { transpileRooms } from "../pipelines/transpiled.ts";
 
 /** Tells of each byte, then answers with its process, the word it was started with, and the bytes plus one; or does what it is asked to. */
@@ -80,6 +80,15 @@ describe("questions and answers", () => {
     expect(await Promise.all(lists.map(told))).toEqual(lists);
   });
 
+  test("what the one who asked throws when told is thrown to it, and the pool goes on", async () => {
+    const pool = start(1);
+    const asked = pool.ask({ bytes: Uint8Array.of(1, 2) }, () => {
+      throw new Error("enough");
+    });
+    await expect(asked).rejects.toThrow("enough");
+    expect(await pool.ask({})).toMatchObject({ word: "word" });
+  });
+
   test("errors come back: ours with their code and their sentence, a bug with its stack; and the pool goes on", async () => {
     const pool = start(1);
     const expected = badInput({ what: "no image", where: "a.jpg", got: "text", todo: "Look at it" });
@@ -101,6 +110,14 @@ test("sources in TypeScript have no script that plain Node can run: asking for p
   expect(() => startProcesses({ script, words: [], count: 1, name: "a process that adds" })).toThrow(
     expect.objectContaining({ code: "failure", message: expect.stringMatching(/a process that adds.*Build/) as string }), // prettier-ignore
   );
+});
+
+test.each([
+  [5, 2, 2],
+  [1, 3, 1],
+  [8, 8, 1],
+])("of %d threads, each of %d processes has %d", (threads, processes, share) => {
+  expect(threadShare(threads, processes)).toBe(share);
 });
 
 describe("ends", () => {

@@ -116,6 +116,15 @@ test("a process that dies while it samples is a failure that says so", async () 
   });
 });
 
+test("once disposed it neither samples nor starts processes", async () => {
+  const prior = await open();
+  await prior.dispose();
+  await expect(prior.sample({ count: 4, rng: Rng.fromSeed(1) })).rejects.toMatchObject({
+    exitCode: 1,
+    message: expect.stringMatching(/disposed/) as string,
+  });
+});
+
 test("after an interruption the next sample is whole again", async () => {
   await withPrior({}, async (prior) => {
     const request = { count: 4, rng: Rng.fromSeed(1) };
