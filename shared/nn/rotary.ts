@@ -46,7 +46,7 @@ export function rotaryTables(grid: readonly [height: number, width: number], hea
 
 /**
  * Turns each pair (x_i, x_{i + Dh/2}) by its position's angle: x ∘ cos + (x·R) ∘ sin, where R turns every pair by a quarter. The product with R is
- * one node instead of the five that cut every head in two and join it again, which counts where tokens are decoded one at a time.
+ * one node instead of the five that cut every head in two and join it again.
  * @param x [N, T, H, Dh] @param angles cosines and sines [T, 1, Dh/2]
  */
 export function rotate(x: tf.Tensor, angles: { readonly cos: tf.Tensor; readonly sin: tf.Tensor }): tf.Tensor {
