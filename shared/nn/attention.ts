@@ -101,42 +101,40 @@ export interface AttentionCache {
   readonly values: tf.Tensor;
 }
 
-/** Additive masks that hide keys. */
-export interface HiddenKeys {
-  /** [R], of the cache: see `beyond`. */
-  readonly past: tf.Tensor;
-  /** [T, T], of the new rows among themselves: see `laterHidden`. */
-  readonly present: tf.Tensor;
-}
-
 /**
  * Attention of T new positions to those cached and, causally, to each other. The caches are never copied: scores and outputs are the
  * sums of a part over the past and a part over the new rows. Sizes T and R may be open (traced as symbols).
- * @param q [N, H, T, Dh], already divided by √Dh @param past R ≥ 1 rows, finite also where they are hidden
- * @param present new keys and values [N, H, T, Dh]
+ * @param q [N, H, T, Dh]; products of queries and keys come already divided by √Dh
+ * @param past R ≥ 1 rows, finite also where they are hidden @param present new keys and values [N, H, T, Dh]
+ * @param hidden [T, R + T]: see `hiddenKeys`
  * @returns [N, H, T, Dh]
  */
 export function cachedAttention(
   q: tf.Tensor,
   past: AttentionCache,
   present: AttentionCache,
-  hidden: HiddenKeys,
+  hidden: tf.Tensor,
 ): tf.Tensor {
   const [held = 0, newLength = 0] = [past.keys.shape[2], q.shape[2]];
   const toKeys = (keys: tf.Tensor): tf.Tensor => product(q, keys, false, true);
-  const scores = tf.concat([tf.add(toKeys(past.keys), hidden.past), tf.add(toKeys(present.keys), hidden.present)], 3); // [N, H, T, R + T]
-  const weights = tf.softmax(scores);
+  const scores = tf.concat([toKeys(past.keys), toKeys(present.keys)], 3); // [N, H, T, R + T]
+  const weights = tf.softmax(tf.add(scores, hidden));
   const toPast = tf.slice(weights, [0, 0, 0, 0], [-1, -1, -1, held]);
   const toPresent = tf.slice(weights, [0, 0, 0, held], [-1, -1, -1, newLength]);
   return tf.add(product(toPast, past.values), product(toPresent, present.values));
 }
 
-/** Additive mask [T, T] of positions `rows` [T] among themselves: later ones are hidden. */
-export function laterHidden(rows: tf.Tensor): tf.Tensor {
-  return hiddenWhere(tf.greater(tf.expandDims(rows, 0), tf.expandDims(rows, 1))); // [T, T]
+/** The position, after all others, of a row that holds nothing. */
+const NEVER = 1 << 30;
+
+/**
+ * Additive mask of the cached rows and, behind them, the new ones, for each new one: rows that hold nothing yet are hidden, and new ones that
+ * come later.
+ * @param length int32 [1]: P, how many cached rows count @param held int32 [R]: 0 … R−1 @param positions int32 [T]: P … P+T−1
+ * @returns [T, R + T]
+ */
+export function hiddenKeys(length: tf.Tensor, held: tf.Tensor, positions: tf.Tensor): tf.Tensor {
+  const inCache = tf.where(tf.greaterEqual(held, length), tf.scalar(NEVER, "int32"), tf.scalar(0, "int32")); // [R]
+  const later = tf.greater(tf.concat([inCache, positions]), tf.expandDims(positions, 1)); // [T, R + T]
+  return tf.where(later, tf.scalar(HIDDEN), tf.scalar(0));
 }
-
-/** Additive mask [R] of rows 0 … R−1 (`rows` [R]): those from `length` [1] on hold nothing and are hidden. */
-export const beyond = (rows: tf.Tensor, length: tf.Tensor): tf.Tensor => hiddenWhere(tf.greaterEqual(rows, length));
-
-const hiddenWhere = (condition: tf.Tensor): tf.Tensor => tf.mul(tf.cast(condition, "float32"), HIDDEN);

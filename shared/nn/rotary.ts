@@ -46,7 +46,7 @@ export function rotaryTables(grid: readonly [height: number, width: number], hea
 
 /**
  * Turns each pair (x_i, x_{i + Dh/2}) by its position's angle: x ∘ cos + (x·R) ∘ sin, where R turns every pair by a quarter. The product with R is
- * one node instead of the five that cut every head in two and join it again, which counts where tokens are decoded one at a time.
+ * one node instead of the five that cut every head in two and join it again.
  * @param x [N, T, H, Dh] @param angles cosines and sines [T, 1, Dh/2]
  */
 export function rotate(x: tf.Tensor, angles: { readonly cos: tf.Tensor; readonly sin: tf.Tensor }): tf.Tensor {
@@ -71,12 +71,40 @@ function turned(x: tf.Tensor, cos: tf.Tensor, sin: tf.Tensor): tf.Tensor {
 }
 
 /** R [Dh, Dh]: (a, b) · R = (−b, a) for the halves a and b of a row. */
-function quarterTurn(headDimension: number): tf.Tensor2D {
+const quarterTurn = (headDimension: number): tf.Tensor2D =>
+  tf.tensor2d(quarterTurnValues(headDimension), [headDimension, headDimension]);
+
+function quarterTurnValues(headDimension: number): Float32Array {
   const half = headDimension / 2;
   const values = new Float32Array(headDimension * headDimension);
   for (let i = 0; i < half; i++) {
     values[(i + half) * headDimension + i] = -1;
     values[i * headDimension + i + half] = 1;
   }
-  return tf.tensor2d(values, [headDimension, headDimension]);
+  return values;
+}
+
+/** Rows for `turnMatrices`, one a position: cosines and sines of each column's angle, [L, 2, 1, Dh]. */
+export function turnTable(grid: readonly [height: number, width: number], headDimension: number): tf.Tensor {
+  const { cos, sin, shape } = rotaryTables(grid, headDimension);
+  const [length, pairs] = shape;
+  const values = new Float32Array(length * 2 * headDimension);
+  for (let position = 0; position < length; position++) {
+    const angles = [cos, sin].map((table) => table.subarray(position * pairs, (position + 1) * pairs));
+    const columns = angles.flatMap((half) => [...half, ...half]);
+    values.set(columns, position * 2 * headDimension);
+  }
+  return tf.tensor(values, [length, 2, 1, headDimension]);
+}
+
+/**
+ * `rotate` as products: a row [Dh] times the matrix of its position, I ∘ cos + R ∘ sin, is turned, and `scale` times as long. For decoding, where the
+ * matrices of few positions serve all layers: one node a layer in the place of six.
+ * @param rows of `turnTable`, [T, 2, 1, Dh] @returns [T, Dh, Dh]
+ */
+export function turnMatrices(rows: tf.Tensor, scale: number): tf.Tensor {
+  const headDimension = rows.shape[3] ?? 0;
+  const straight = Float32Array.from({ length: headDimension ** 2 }, (_, i) => (i % (headDimension + 1) === 0 ? 1 : 0));
+  const both = [...straight, ...quarterTurnValues(headDimension)].map((value) => value * scale);
+  return tf.sum(tf.mul(rows, tf.tensor(both, [2, headDimension, headDimension])), 1);
 }

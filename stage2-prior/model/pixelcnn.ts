@@ -14,7 +14,6 @@ import { dropout } from "../../shared/nn/dropout.ts";
 import { linear, linearSpec } from "../../shared/nn/layers.ts";
 import { entryOf, layer, normal, uniform, zeros, type WeightSpecs } from "../../shared/nn/state.ts";
 import { classIdCount, tokenIdCount } from "../vocabulary.ts";
-import { rowsOf } from "./embedding.ts";
 import type { Dropout, Network, NetworkInput } from "./network.ts";
 
 export interface PixelCnnSize {
@@ -91,10 +90,10 @@ function forward(
   const features = (x: tf.Tensor, stack: Tensors): tf.Tensor => {
     const y = tf.add(convolve(x, entryOf(stack, "kernel")), entryOf(stack, "bias"));
     if (classes === 0) return y;
-    return tf.add(y, tf.reshape(rowsOf(entryOf(stack, "class"), classIds), [count, 1, 1, 2 * width]));
+    return tf.add(y, tf.reshape(tf.gather(entryOf(stack, "class"), classIds), [count, 1, 1, 2 * width]));
   };
 
-  const tokens = tf.reshape(rowsOf(entryOf(weights, "embed.token"), ids), [count, ...grid, width]);
+  const tokens = tf.reshape(tf.gather(entryOf(weights, "embed.token"), ids), [count, ...grid, width]);
   const places = tf.reshape(entryOf(weights, "embed.position"), [1, ...grid, width]);
   let above = tf.add(moved(tokens, { down: 1, right: 0 }), places); // [N, h, w, M], of rows < i
   let left = tf.add(moved(tokens, { down: 0, right: 1 }), places); // [N, h, w, M], of tokens < t

@@ -7,14 +7,13 @@
  */
 import type { Tensors } from "../../shared/engine/engine.ts";
 import { tf } from "../../shared/engine/tf.ts";
-import { attention, beyond, cachedAttention, laterHidden, type AttentionCache } from "../../shared/nn/attention.ts";
+import { attention, cachedAttention, hiddenKeys, type AttentionCache } from "../../shared/nn/attention.ts";
 import { dropout } from "../../shared/nn/dropout.ts";
 import { linear } from "../../shared/nn/layers.ts";
 import { rmsNorm } from "../../shared/nn/norm.ts";
-import { rotaryTables, rotate } from "../../shared/nn/rotary.ts";
+import { rotaryTables, rotate, turnMatrices, turnTable } from "../../shared/nn/rotary.ts";
 import { entryOf, layer } from "../../shared/nn/state.ts";
 import { swiglu } from "../../shared/nn/swiglu.ts";
-import { rowsOf } from "./embedding.ts";
 import type { Dropout, Network, NetworkInput } from "./network.ts";
 import { transformerSpecs, type TransformerSize } from "./weights.ts";
 
@@ -95,22 +94,26 @@ export function forwardCached(
   const all = tf.range(0, size.grid[0] * size.grid[1], 1, "int32"); // [L]
   const first = (rows: number): tf.Tensor => tf.slice(all, [0], [rows]);
   const positions = tf.add(first(length), pastLength); // [T]
-  const at: RowsAt = (table) => rowsOf(table, positions);
-  const angles = anglesAt(size, at);
-  const held = first(caches[0]?.keys.shape[2] ?? 0); // [R]
-  const hidden = { past: beyond(held, pastLength), present: laterHidden(positions) };
+  const at: RowsAt = (table) => tf.gather(table, positions);
+  const headDimension = size.width / size.heads;
+  // Queries and keys alike: together they are divided by √Dh.
+  const turns = turnMatrices(at(turnTable(size.grid, headDimension)), headDimension ** -0.25); // [T, Dh, Dh]
+  const hidden = hiddenKeys(pastLength, first(caches[0]?.keys.shape[2] ?? 0), positions); // [T, R + T]
   const present: AttentionCache[] = [];
   // Rows all the way, which linear layers need not reshape: at one token a call every node counts.
   let x = tf.reshape(embed(weights, input, size, at), [count * length, size.width]); // [N·T, M]
   for (const [i, past] of caches.entries()) {
     const block = layer(weights, `block${i}`);
-    const { q, k, v } = projections(x, block, { ...size, count, length }, angles);
-    const rows = { keys: headsFirst(k), values: headsFirst(v) }; // [N, H, T, Dh]
-    const heads = cachedAttention(headsFirst(q), past, rows, hidden); // [N, H, T, Dh]
+    const parts = tf.reshape(projected(x, block), [count, length, 3 * size.heads, headDimension]);
+    const [turning, v] = tf.split(parts, [2 * size.heads, size.heads], 2) as [tf.Tensor, tf.Tensor];
+    const turned = headsFirst(tf.matMul(turning, turns)); // [N, 2H, T, Dh]
+    const [q, keys] = tf.split(turned, 2, 1) as [tf.Tensor, tf.Tensor]; // [N, H, T, Dh] each
+    const values = headsFirst(v);
+    const heads = cachedAttention(q, past, { keys, values }, hidden); // [N, H, T, Dh]
     const merged = tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [count * length, size.width]);
     x = tf.add(x, linear(merged, layer(block, "out")));
     x = tf.add(x, feedForward(x, block));
-    present.push(rows);
+    present.push({ keys, values });
   }
   return { logits: tf.reshape(readOut(weights, x), [count, length, size.codebookSize]), present };
 }
@@ -119,10 +122,10 @@ const headsFirst = (x: tf.Tensor): tf.Tensor => tf.transpose(x, [0, 2, 1, 3]); /
 
 /** Token, position and class, added up: [N, T, M]. */
 function embed(weights: Tensors, input: NetworkInput, size: TransformerSize, at: RowsAt): tf.Tensor {
-  const tokens = rowsOf(entryOf(weights, "embed.token"), input.ids); // [N, T, M]
+  const tokens = tf.gather(entryOf(weights, "embed.token"), input.ids); // [N, T, M]
   const placed = tf.add(tokens, at(entryOf(weights, "embed.position"))); // [T, M]
   if (size.classes === 0) return placed;
-  return tf.add(placed, tf.expandDims(rowsOf(entryOf(weights, "embed.class"), input.classIds), 1)); // [N, 1, M]
+  return tf.add(placed, tf.expandDims(tf.gather(entryOf(weights, "embed.class"), input.classIds), 1)); // [N, 1, M]
 }
 
 /** Cosines and sines of the positions' angles: [T, 1, Dh/2]. */
@@ -131,6 +134,10 @@ function anglesAt(size: TransformerSize, at: RowsAt): { cos: tf.Tensor; sin: tf.
   const rows = (table: Float32Array): tf.Tensor => tf.expandDims(at(tf.tensor(table, [...shape])), 1);
   return { cos: rows(cos), sin: rows(sin) };
 }
+
+/** Queries, keys and values of the normalised input, side by side: [.., M] → [.., 3M]. */
+const projected = (x: tf.Tensor, block: Tensors): tf.Tensor =>
+  linear(rmsNorm(x, entryOf(block, "attentionNorm.gain")), layer(block, "qkv"));
 
 /** Queries (divided by √Dh), keys and values of the normalised input [.., M], positions turned in: [N, T, H, Dh] each. */
 function projections(
@@ -141,8 +148,7 @@ function projections(
 ) {
   const { count, length } = size;
   const headDimension = size.width / size.heads;
-  const all = linear(rmsNorm(x, entryOf(block, "attentionNorm.gain")), layer(block, "qkv")); // [.., 3M]
-  const parts = tf.reshape(all, [count, length, 3 * size.heads, headDimension]);
+  const parts = tf.reshape(projected(x, block), [count, length, 3 * size.heads, headDimension]);
   const heads = size.heads;
   const [turning, v] = tf.split(parts, [2 * heads, heads], 2) as [tf.Tensor, tf.Tensor];
   const [q, k] = tf.split(rotate(turning, angles), 2, 2) as [tf.Tensor, tf.Tensor]; // [N, T, H, Dh] each

@@ -18,7 +18,7 @@ import { toTensors } from "../contracts/bottleneck.ts";
 import { describePrior, describeUnconditional } from "../contracts/prior.ts";
 import { bytesOf } from "../shared/onnx/models.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
-import { edited, exported } from "./foreign-graphs.ts";
+import { edited, exported, integers, ints } from "./foreign-graphs.ts";
 import { FINGERPRINT, publishUntrained, untrained } from "./tiny-artifact.ts";
 import { tinyPrior } from "./tiny-config.ts";
 
@@ -201,14 +201,25 @@ describe("a graph of anybody's making", () => {
 
   test("whose cache is time first, as it once was, is refused (4), and how to publish it again is said", async () => {
     const whole = exported("causal", { classes: 0 });
-    const timeFirst = edited(whole, ({ inputs, nodes }) => ({
+    const isCache = (name: string): boolean => /^past_(keys|values)/.test(name);
+    const timeFirst = edited(whole, ({ inputs, nodes, initializers }) => ({
       inputs: inputs
         .filter(({ name }) => name !== "past_length")
-        .map((input) => (input.name.startsWith("past_") ? { ...input, shape: ["P", "N", 2, 8] } : input)),
-      nodes: nodes.map((old) => ({
-        ...old,
-        inputs: old.inputs.map((name) => (name === "past_length" ? "tokens" : name)),
-      })),
+        .map((input) => (isCache(input.name) ? { ...input, shape: ["P", "N", 2, 8] } : input)),
+      initializers: [...initializers, integers("past_length", [0])],
+      nodes: [
+        ...inputs
+          .filter(({ name }) => isCache(name))
+          .map(({ name }) => ({
+            ...node("Transpose", [name], `${name}/turned`),
+            name: `turn ${name}`,
+            attributes: { perm: ints(1, 2, 0, 3) },
+          })),
+        ...nodes.map((old) => ({
+          ...old,
+          inputs: old.inputs.map((name) => (isCache(name) ? `${name}/turned` : name)),
+        })),
+      ],
     }));
     await expect(loadPrior(await publishGraph(timeFirst, { objective: "causal" }), OPTIONS)).rejects.toMatchObject({
       exitCode: 4,

@@ -4,6 +4,7 @@ import { eliminateCommon, eliminateDead, mergeReshapes } from "./passes/eliminat
 import { foldConstants } from "./passes/fold-constants.ts";
 import { foldUniforms } from "./passes/fold-uniforms.ts";
 import { fuseBias, reuseRelu } from "./passes/fuse-conv.ts";
+import { fuseSum } from "./passes/fuse-sum.ts";
 import { sinkTransposes } from "./passes/sink-transposes.ts";
 
 export function optimize(graph: Graph): Graph {
@@ -13,7 +14,7 @@ export function optimize(graph: Graph): Graph {
     (g, pass) => pass(g),
     folded,
   );
-  return [fuseBias, reuseRelu, mergeReshapes, foldConstants, eliminateCommon, eliminateDead].reduce(
+  return [fuseBias, reuseRelu, mergeReshapes, foldConstants, eliminateCommon, fuseSum, eliminateDead].reduce(
     (g, pass) => pass(g),
     laidOut,
   );

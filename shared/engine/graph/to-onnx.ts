@@ -94,15 +94,14 @@ class ModelWriter {
     return name;
   }
 
-  /** One open size in a Reshape target is what ONNX writes as −1. */
+  /** One open size of a Reshape target may be written as −1. */
   #reshapeTarget(shape: Value): string {
     const { constant } = shape;
     if (constant?.kind !== "dense") return this.#nameOf(shape);
     const sizes = [...constant.data];
     const open = sizes.filter((size) => expressSize(size, this.#graph.symbols) !== undefined);
-    if (open.length !== 1) return this.#nameOf(shape);
-    const target = Float64Array.from(sizes, (size) => (size === open[0] ? -1 : size));
-    return this.#initializer("int64", [target.length], target);
+    const inferred = sizes.indexOf(open[0] ?? 0);
+    return this.#sizeVector(sizes.map((size, i) => (open.length > 0 && i === inferred ? -1 : size)));
   }
 
   #constantName(value: Value): string {

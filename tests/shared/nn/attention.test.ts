@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { tf } from "../../../shared/engine/tf.ts";
-import { attention, beyond, cachedAttention, laterHidden } from "../../../shared/nn/attention.ts";
+import { attention, cachedAttention, hiddenKeys } from "../../../shared/nn/attention.ts";
 import {
   expectFiniteDifferences,
   expectSameFunction,
@@ -75,6 +75,14 @@ test.each([3, 127, 128, 140])(
   },
 );
 
+/** The mask of `size` new rows behind `length` of `room` rows that hold something. */
+const hiddenOf = (length: number, room: number, size: number): tf.Tensor =>
+  hiddenKeys(
+    tf.tensor1d([length], "int32"),
+    tf.range(0, room, 1, "int32"),
+    tf.range(length, length + size, 1, "int32"),
+  );
+
 describe("cached", () => {
   /** Feeds the rows in pieces of the given sizes, from a cache of `room` rows of which those that hold nothing yet are `filler`. */
   function inPieces(
@@ -90,10 +98,7 @@ describe("cached", () => {
       const empty = tf.fill([count, heads, room(done) - done, dimension], filler);
       const held = (x: tf.Tensor): tf.Tensor => tf.concat([rows(x, 0, done), empty], 2); // [N, H, R, Dh]
       const present = { keys: rows(k, done, size), values: rows(v, done, size) };
-      const hidden = {
-        past: beyond(tf.range(0, room(done), 1, "int32"), tf.tensor1d([done], "int32")),
-        present: laterHidden(tf.range(done, done + size)),
-      };
+      const hidden = hiddenOf(done, room(done), size);
       const output = cachedAttention(rows(q, done, size), { keys: held(k), values: held(v) }, present, hidden);
       done += size;
       return output;
@@ -111,23 +116,23 @@ describe("cached", () => {
     },
   );
 
-  test("rows from the length on are hidden", () => {
-    const mask = (length: number): boolean[] =>
-      numbers(beyond(tf.range(0, 3, 1, "int32"), tf.tensor1d([length], "int32"))).map((value) => value < 0);
-    expect([0, 1, 3].map(mask)).toEqual([[true, true, true], [false, true, true], [false, false, false]]); // prettier-ignore
+  /** Rows of 0 and 1 = hidden. */
+  const masks = (length: number, room: number, size: number): number[][] =>
+    (tf.less(hiddenOf(length, room, size), 0).arraySync() as number[][]).map((row) => row.map(Number));
+
+  test("cached rows from the length on are hidden", () => {
+    expect([0, 1, 3].map((length) => masks(length, 3, 1))).toEqual([[[1, 1, 1, 0]], [[0, 1, 1, 0]], [[0, 0, 0, 0]]]);
   });
 
   test("new rows see themselves and what came before, wherever they stand", () => {
-    expect(numbers(laterHidden(tf.range(7, 10))).map((value) => value < 0)).toEqual([
-      false,
-      true,
-      true,
-      false,
-      false,
-      true,
-      false,
-      false,
-      false,
-    ]);
+    const triangle = [[0, 1, 1], [0, 0, 1], [0, 0, 0]]; // prettier-ignore
+    for (const length of [0, 7, 1_000]) {
+      expect(masks(length, 1_024, 3).map((row) => row.slice(1_024))).toEqual(triangle);
+      for (const row of masks(length, 1_024, 3)) expect(row.indexOf(1)).toBe(length);
+    }
+  });
+
+  test("what is not hidden is left as it is", () => {
+    expect(new Set(numbers(hiddenOf(2, 4, 3)))).toEqual(new Set([0, -1e9]));
   });
 });

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { tf } from "../../../shared/engine/tf.ts";
-import { frequencies, rotaryTables, rotate } from "../../../shared/nn/rotary.ts";
+import { frequencies, rotaryTables, rotate, turnMatrices, turnTable } from "../../../shared/nn/rotary.ts";
 import { expectFiniteDifferences, expectTensorsClose, noise, numbers } from "./tensors.ts";
 
 beforeAll(async () => {
@@ -79,6 +79,19 @@ test("different offsets have different products: position is not lost", () => {
   const [q, k] = [everywhere(noise([HEAD], 1)), everywhere(noise([HEAD], 2))];
   const products = k.map((key) => dot(q[0], key).toFixed(4));
   expect(new Set(products).size).toBe(35);
+});
+
+test.each([1, 0.5])("products with a position's matrix turn as `rotate` does, and stretch by %d", (scale) => {
+  const x = noise([2, 35, 3, HEAD]);
+  const matrices = turnMatrices(turnTable(GRID, HEAD), scale);
+  expect(matrices.shape).toEqual([35, HEAD, HEAD]);
+  expectTensorsClose(tf.matMul(x, matrices), tf.mul(rotate(x, angles()), scale), 1e-6);
+});
+
+test("matrices of some positions are made of their rows of the table", () => {
+  const positions = tf.tensor1d([4, 30], "int32");
+  const some = turnMatrices(tf.gather(turnTable(GRID, HEAD), positions), 1);
+  expectTensorsClose(some, tf.gather(turnMatrices(turnTable(GRID, HEAD), 1), positions), 1e-7);
 });
 
 test("gradients agree with finite differences", () => {

@@ -15,6 +15,11 @@ export function matMul(g: GraphBuilder, a: Value, b: Value): Value {
   return g.node("MatMul", [a, b], { type: a.type, shape: [...batch, a.shape.at(-2) ?? 0, b.shape.at(-1) ?? 0] });
 }
 
+/** a [m, k] · b [k, n] + c [m, n]. */
+export function gemm(g: GraphBuilder, a: Value, b: Value, c: Value): Value {
+  return g.node("Gemm", [a, b, c], { type: a.type, shape: [a.shape[0] ?? 0, b.shape[1] ?? 0] });
+}
+
 export interface ConvGeometry {
   readonly strides: readonly [number, number];
   /** [top, left, bottom, right] */

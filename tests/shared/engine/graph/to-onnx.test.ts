@@ -6,6 +6,8 @@ import type { PureFunction, Signature } from "../../../../shared/engine/engine.t
 import { exportFunction } from "../../../../shared/engine/export.ts";
 import { GraphBuilder } from "../../../../shared/engine/graph/graph.ts";
 import { binary, unary } from "../../../../shared/engine/graph/operators/elementwise.ts";
+import { reshape } from "../../../../shared/engine/graph/operators/shape.ts";
+import { assignSymbols } from "../../../../shared/engine/graph/symbols.ts";
 import { toOnnx } from "../../../../shared/engine/graph/to-onnx.ts";
 import { tf } from "../../../../shared/engine/tf.ts";
 import { checkModel } from "../../../../shared/onnx/check.ts";
@@ -36,6 +38,18 @@ describe("toOnnx", () => {
     expect(initializers.map(({ data }) => data.length).sort((a, b) => a - b)).toEqual([4, 4, 16, 400, 400]);
     expect(initializers.filter(({ data }) => data.length === 400).map(({ shape }) => shape)).toEqual([[100], [100, 1]]);
     expect(nodes.filter(({ op }) => op === "Expand")).toHaveLength(1);
+  });
+
+  it("leaves the first open size of a Reshape to the runtime and looks the others up", () => {
+    const symbols = assignSymbols(["N", "T"]);
+    const [count = 0, length = 0] = symbols.keys();
+    const shapesFor = (target: readonly number[]): readonly string[] => {
+      const g = new GraphBuilder(symbols);
+      const y = reshape(g, g.input("x", "float32", [count, length, 6]), target);
+      return toOnnx(g.build({ y }), { name: "m" }).nodes.map(({ op }) => op);
+    };
+    expect(shapesFor([count * length, 6])).toEqual(["Reshape"]);
+    expect(shapesFor([count, length, 2, 3])).toEqual(["Shape", "Concat", "Reshape"]);
   });
 });
 

@@ -169,6 +169,14 @@ describe("of a graph", () => {
     expect(await run(quantizeProducts(model, await signed()), x)).toEqual(plain.map((value, at) => value + (bias[at % 20] ?? 0))); // prettier-ignore
   });
 
+  test("a Gemm may add a whole matrix: a residual sum", async () => {
+    const x = numbers(6, 2 * k);
+    const sum = numbers(7, 2 * n);
+    const model = graph([k, n], [node("Gemm", ["x", "w", "c"], "y")], [w, floats("c", [2, n], sum)]);
+    const plain = oracle(x, numbers(1, k * n), [k, n]);
+    expect(await run(quantizeProducts(model, await signed()), x)).toEqual(plain.map((value, at) => value + (sum[at] ?? 0))); // prettier-ignore
+  });
+
   test("what several products share is rounded once: their input, and their matrix", () => {
     const nodes = [
       node("MatMul", ["x", "w"], "q"),
