@@ -8,6 +8,7 @@ import { saturatesPairs } from "../../../../shared/onnx/quantize/saturation.ts";
 import { quantizeWeights } from "../../../../shared/onnx/quantize/weights.ts";
 import { createSession, type OnnxSession } from "../../../../shared/onnx/session.ts";
 import { encodeModel } from "../../../../shared/onnx/write.ts";
+import { sizeOf } from "../../../../shared/records.ts";
 import { constant, conv, graph, node, numbers, random, residual, SIDE } from "./convolutional.ts";
 
 const threads = { threads: 1 };
@@ -98,7 +99,37 @@ describe("one convolution and its ReLU", () => {
     );
   });
 
-  test("over fewer than four channels stays float32", () => {
+  test.each(["basic", "extended", "all"] as const)(
+    "over fewer than four channels stays float32, between bytes too and whatever the runtime optimizes (%s)",
+    async (optimization) => {
+      // The largest bytes times the largest weights: in integers, pairs would saturate.
+      const ones = (name: string, shape: readonly number[]) => constant(name, shape, new Array<number>(sizeOf(shape)).fill(1)); // prettier-ignore
+      const between = graph({
+        channels: C,
+        initializers: [ones("w", [3, C, 1, 1]), ones("w2", [C, 3, 1, 1]), ones("w3", [1, C, 1, 1]), ones("w4", [1, 1, 1, 1])], // prettier-ignore
+        nodes: [
+          conv({ from: "x", to: "a", weights: "w", kernel: 1 }),
+          conv({ from: "a", to: "b", weights: "w2", kernel: 1 }),
+          conv({ from: "b", to: "c", weights: "w3", kernel: 1 }),
+          conv({ from: "c", to: "y", weights: "w4", kernel: 1 }),
+        ],
+      });
+      const ranges = { x: [0, 1], a: [0, C], b: [0, 3 * C], c: [0, 3 * C * C] } as const;
+      const quantized = quantizeConvolutions(between, ranges, { unsignedWeights });
+      expect(operators(quantized)).toEqual(["QuantizeLinear", "QLinearConv", "DequantizeLinear", "Conv", "QuantizeLinear", "QLinearConv", "DequantizeLinear", "Conv"]); // prettier-ignore
+      const x = { type: "float32", shape: [1, C, SIDE, SIDE], data: new Float32Array(C * AREA).fill(1) } as const;
+      const [float, int8] = [
+        await createSession(encodeModel(between), threads),
+        await createSession(encodeModel(quantized), { ...threads, optimization }),
+      ];
+      const [exact, close] = [(await float.run({ x }))["y"]?.data ?? [], (await int8.run({ x }))["y"]?.data];
+      await Promise.all([float.dispose(), int8.dispose()]);
+      expect(exact).toHaveLength(AREA);
+      for (const [i, value] of exact.entries()) expect(Number(close?.[i])).toBeCloseTo(Number(value), 3);
+    },
+  );
+
+  test("alone over fewer than four channels needs no range", () => {
     const narrow = { ...model, initializers: [constant("w", [M, 3, K, K], weights.slice(0, M * 27)), constant("b", [M], bias), second] }; // prettier-ignore
     expect(activationNames(narrow)).toEqual([]);
     expect(operators(quantizeConvolutions(narrow, {}))).toEqual(operators(model));
