@@ -135,6 +135,8 @@ class QuantizedGraph {
     const sources = moved.map((input) => this.#bytesOf(input));
     const [first] = sources;
     invariant(first !== undefined, `node "${node.name}" moves nothing`);
+    const alike = sources.every(({ scale, zero }) => scale === first.scale && zero === first.zero);
+    invariant(alike, `node "${node.name}" joins bytes of several ranges`);
     const y = { ...first, name: bytesName(output) };
     const rest = node.inputs.slice(moved.length);
     this.#nodes.push({ ...node, inputs: [...sources.map(({ name }) => name), ...rest], outputs: [y.name] });
