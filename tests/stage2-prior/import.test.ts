@@ -113,6 +113,25 @@ test("graphs made by hand are priors too, measured or not; a graph may leave L o
   await imported(lookup({ classes: 4 }), { classes: CLASSES });
 });
 
+test("a graph that lists its constants among its inputs, as older ones do, is computed in int8 too, to the same numbers", async () => {
+  const graph = exported("masked", { classes: 0 });
+  const listing = ({ inputs, initializers }: OnnxModel) => ({
+    irVersion: 3,
+    inputs: [...inputs, ...initializers.map(({ name, type, shape }) => ({ name, type, shape }))],
+  });
+  const [plain, listed] = await Promise.all(
+    [graph, edited(graph, listing)].map(async (file) => {
+      const { directory } = await imported(file);
+      const prior = await loadPrior(directory, { threads: 1, dtype: "int8" });
+      const heldOut = await (await heldOutSet()).load();
+      const bits = await prior.bitsPerToken({ tokens: heldOut.grid, labels: heldOut.labels });
+      await prior.dispose();
+      return bits;
+    }),
+  );
+  expect(listed).toBe(plain);
+});
+
 describe("is no ONNX file to be trusted (3)", () => {
   test.each([
     ["bytes", Uint8Array.of(1, 2, 3), /damaged or not one/],

@@ -9,7 +9,7 @@
  * Infinities come out as such or as NaN; a NaN of x is rounded to some number, as the runtime's maximum may pass it by.
  */
 import type { Attribute, Initializer, OnnxModel, OnnxNode, OnnxType } from "../model.ts";
-import { floatsOf } from "./constants.ts";
+import { floatsOf, replaceNodes } from "./constants.ts";
 import { quantizeWeights, storeWeights, UNSIGNED_ZERO, type WeightStorage } from "./weights.ts";
 
 /** Rows and columns of the smallest matrix that is rounded: with fewer, the passes over x and y cost more than the product saves. */
@@ -33,13 +33,7 @@ export function quantizeProducts(model: OnnxModel, storage: WeightStorage = {}):
     const product = products.get(node);
     return product === undefined ? [node] : write(product);
   });
-  const used = new Set([...nodes.flatMap(({ inputs }) => inputs), ...model.outputs.map(({ name }) => name)]);
-  return {
-    ...model,
-    opsets: { ...model.opsets, [MICROSOFT]: 1 },
-    initializers: [...model.initializers, ...additions.initializers].filter(({ name }) => used.has(name)),
-    nodes,
-  };
+  return replaceNodes({ ...model, opsets: { ...model.opsets, [MICROSOFT]: 1 } }, nodes, additions.initializers);
 }
 
 const STANDARD: ReadonlySet<string> = new Set(["", "ai.onnx"]);

@@ -135,6 +135,16 @@ describe("one convolution and its ReLU", () => {
     expect(operators(quantizeConvolutions(narrow, {}))).toEqual(operators(model));
   });
 
+  test("takes no weights as a feed where the file lists them among the inputs, as older ones do", async () => {
+    const listed = { ...model, irVersion: 3, inputs: [...model.inputs, ...model.initializers] };
+    const quantized = quantizeConvolutions(listed, ranges, { unsignedWeights });
+    expect(quantized.inputs.map(({ name }) => name)).toEqual(["x", "w2"]);
+    const session = await createSession(encodeModel(quantized), threads);
+    const plain = await createSession(encodeModel(quantizeConvolutions(model, ranges, { unsignedWeights })), threads);
+    expect(await session.run(feed(1, C))).toEqual(await plain.run(feed(1, C)));
+    await Promise.all([session.dispose(), plain.dispose()]);
+  });
+
   test("of weights that are no constant stays float32", () => {
     const [first, ...rest] = model.nodes;
     const made = {

@@ -183,6 +183,15 @@ describe("of a graph", () => {
     expect(quantized.initializers.map(({ name }) => name)).not.toContain("w");
   });
 
+  test("a matrix that the file lists among the inputs, as older ones do, is no feed", async () => {
+    const model = graph([k, n], [node("MatMul", ["x", "w"], "p"), node("Add", ["p", "b"], "y")], [w, b]);
+    const listed = { ...model, irVersion: 3, inputs: [...model.inputs, ...model.initializers] };
+    const [quantized, plain] = [quantizeProducts(listed, await signed()), quantizeProducts(model, await signed())];
+    expect(quantized.inputs.map(({ name }) => name)).toEqual(["x", "b"]);
+    const x = numbers(4, 3 * k);
+    expect(await run(quantized, x)).toEqual(await run(plain, x));
+  });
+
   test("a matrix that is also something else stays beside its integers", () => {
     const nodes = [node("MatMul", ["x", "w"], "q"), node("Add", ["q", "w"], "y")];
     const quantized = quantizeProducts(graph([k, n], nodes, [w]));
