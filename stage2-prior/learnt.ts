@@ -1,8 +1,8 @@
 /** A published network: its graph, checked and loaded, as what priors decode with. Loads no TensorFlow.js. */
 import type { Artifact } from "../shared/artifact.ts";
-import { mismatch, usageError } from "../shared/errors.ts";
+import { mismatch } from "../shared/errors.ts";
 import type { Dtype } from "../shared/onnx/quantize/dtype.ts";
-import { quantizeProducts } from "../shared/onnx/quantize/products.ts";
+import { checkProducts, quantizeProducts } from "../shared/onnx/quantize/products.ts";
 import { saturatesPairs } from "../shared/onnx/quantize/saturation.ts";
 import { decodeModel } from "../shared/onnx/read.ts";
 import { createSession, type OnnxSession, type SessionOptions } from "../shared/onnx/session.ts";
@@ -41,7 +41,7 @@ const NETWORKS: Readonly<Record<LearntObjective, (session: OnnxSession, options:
 
 /**
  * @throws bad-input if there is no such graph; mismatch if it was changed, its K is not the manifest's, or its cache is laid out otherwise; usage if it
- * is to compute in int8 and has no product for it
+ * is to compute in int8 and cannot (\`checkProducts\`)
  */
 export async function openLearnt(artifact: Artifact, spec: LearntSpec, options: LearntOptions): Promise<Networks> {
   const { dtype = "float32", ...threads } = options;
@@ -70,13 +70,8 @@ async function readGraph(artifact: Artifact, dtype: Dtype): Promise<Uint8Array> 
   // Anybody's graph may lie here: read by us first, which refuses references to other files, before the runtime follows any.
   const model = decodeModel(graph, artifact.path(GRAPH_FILE));
   if (dtype === "float32") return graph;
-  const quantized = quantizeProducts(model, { unsignedWeights: await saturatesPairs() });
-  if (quantized !== model) return encodeModel(quantized);
-  throw usageError({
-    what: "there is nothing to quantize: the graph has no product with a constant matrix that is large enough",
-    where: artifact.path(GRAPH_FILE),
-    todo: "Use float32.",
-  });
+  checkProducts(model, artifact.path(GRAPH_FILE));
+  return encodeModel(quantizeProducts(model, { unsignedWeights: await saturatesPairs() }));
 }
 
 /** The manifest and the graph must agree on K: a sampler that trusts the wrong one would sample ids that do not exist. */
