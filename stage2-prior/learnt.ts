@@ -64,6 +64,15 @@ export async function openLearnt(artifact: Artifact, spec: LearntSpec, options: 
   };
 }
 
+/**
+ * Whether a learnt prior can be opened in int8, without loading it.
+ * @throws usage if not; as `Artifact.read` and `decodeModel`
+ */
+export async function checkQuantizable(artifact: Artifact): Promise<void> {
+  const where = artifact.path(GRAPH_FILE);
+  checkProducts(decodeModel(await artifact.read(GRAPH_FILE), where), where);
+}
+
 /** The graph in this arithmetic, for the runtime. */
 async function readGraph(artifact: Artifact, dtype: Dtype): Promise<Uint8Array> {
   const graph = await artifact.read(GRAPH_FILE);
