@@ -9,7 +9,7 @@ import { checkTokensOf, type TokenGrid, type TokenizerSpec } from "../shared/tok
 import type { Reporter } from "../shared/train/reporter.ts";
 import { decodeSafetensors } from "../shared/train/safetensors.ts";
 import {
-  checkQuantizable,
+  checkComputable,
   checkSameClasses,
   countPrior,
   createCountedPrior,
@@ -101,7 +101,7 @@ export async function publishedPrior(
   checkTokensOf(spec, own, `prior ${directory}`);
   checkSameClasses(own, options.heldOut);
   const dtype = isCounting(own.objective) ? undefined : graph.dtype;
-  if (dtype === "int8") await checkQuantizable(artifact); // before others are measured, which takes minutes
+  if (dtype !== undefined) await checkComputable(artifact, dtype); // before others are measured, which takes minutes
   return {
     name: manifest.name,
     spec: own,
