@@ -9,6 +9,7 @@ import { checkTokensOf, type TokenGrid, type TokenizerSpec } from "../shared/tok
 import type { Reporter } from "../shared/train/reporter.ts";
 import { decodeSafetensors } from "../shared/train/safetensors.ts";
 import {
+  checkComputable,
   checkSameClasses,
   countPrior,
   createCountedPrior,
@@ -87,7 +88,7 @@ export interface Examined {
 /**
  * A published prior; its graph or counts are loaded to be examined only, counts whatever the dtype.
  * @param heldOut the set that it will be measured on
- * @throws mismatch if it learnt the tokens of another tokenizer, or another grid, K or classes; as `openArtifact`
+ * @throws mismatch if it learnt the tokens of another tokenizer, or another grid, K or classes; usage if it cannot compute in the dtype; as `openArtifact`
  */
 export async function publishedPrior(
   directory: string,
@@ -100,6 +101,7 @@ export async function publishedPrior(
   checkTokensOf(spec, own, `prior ${directory}`);
   checkSameClasses(own, options.heldOut);
   const dtype = isCounting(own.objective) ? undefined : graph.dtype;
+  if (dtype !== undefined) await checkComputable(artifact, dtype); // before others are measured, which takes minutes
   return {
     name: manifest.name,
     spec: own,

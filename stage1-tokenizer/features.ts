@@ -13,6 +13,7 @@ import { openArtifact } from "../shared/artifact.ts";
 import { errorNumber } from "../shared/disk.ts";
 import { badInput, failure, mismatch, TesseraError } from "../shared/errors.ts";
 import type { Dim, OnnxModel, ValueInfo } from "../shared/onnx/model.ts";
+import { checkSaturation } from "../shared/onnx/quantize/saturation.ts";
 import { decodeModel } from "../shared/onnx/read.ts";
 import { createSession, type OnnxSession, type SessionOptions, type TensorValue } from "../shared/onnx/session.ts";
 import { sizeOf } from "../shared/records.ts";
@@ -46,7 +47,8 @@ const LARGEST_BATCH = 32;
 
 /**
  * @param imageSize [H, W] of the images to come.
- * @throws bad-input if the file is missing, damaged or refused by the runtime; mismatch if it does not take one image tensor
+ * @throws bad-input if the file is missing, damaged or refused by the runtime; mismatch if it does not take one image tensor, or this processor
+ * gets its int8 products wrong
  */
 export async function openFeatureExtractor(
   path: string,
@@ -101,6 +103,7 @@ async function createExtractor(bytes: Uint8Array, place: Place): Promise<Feature
   const { name, where, imageSize, options } = place;
   // Read by us first: the runtime would follow references to other files.
   const model = decodeModel(bytes, where);
+  await checkSaturation(model, where);
   const input = imageInput(model, place);
   const output = model.outputs[0]?.name ?? "";
   const session = await load(bytes, where, options);

@@ -8,7 +8,7 @@ import { fingerprintTokenizer } from "../shared/fingerprint.ts";
 import type { OnnxModel } from "../shared/onnx/model.ts";
 import { quantizeConvolutions } from "../shared/onnx/quantize/convolutions.ts";
 import type { Dtype } from "../shared/onnx/quantize/dtype.ts";
-import { saturatesPairs } from "../shared/onnx/quantize/saturation.ts";
+import { checkSaturation, saturatesPairs } from "../shared/onnx/quantize/saturation.ts";
 import { decodeModel } from "../shared/onnx/read.ts";
 import { createSession, type OnnxSession, type SessionOptions, type TensorData } from "../shared/onnx/session.ts";
 import { encodeModel } from "../shared/onnx/write.ts";
@@ -30,7 +30,7 @@ export interface ModelArtifact {
   readonly config: TokenizerConfig;
   readonly preprocessing: Preprocessing;
   readonly fingerprint: string;
-  /** @throws mismatch if the graph's sizes are others */
+  /** @throws mismatch if the graph's sizes are others, or this processor gets its int8 products wrong */
   encoder(sizes: Sizes): Promise<OnnxSession>;
   /** Loaded when it is first wanted: not everybody decodes. @param check throws what else is wrong with the graph */
   decoder(sizes: Sizes, check?: (graph: OnnxModel, where: string) => void): LazySession;
@@ -76,10 +76,11 @@ export async function openModel(
     config,
     preprocessing,
     fingerprint,
-    encoder(sizes) {
+    async encoder(sizes) {
       const where = artifact.path("encoder.onnx");
       const graph = decodeModel(encoderBytes, where);
       checkSizes(graph, sizes, where);
+      await checkSaturation(graph, where);
       return createSession(inDtype("encoder", graph, encoderBytes), options);
     },
     decoder: (sizes, check) => lazySession(() => openDecoder(artifact, { sizes, check, options, inDtype })),
@@ -152,6 +153,7 @@ async function openDecoder(
   const bytes = await artifact.read("decoder.onnx");
   const graph = decodeModel(bytes, where); // read by us first: the runtime would follow references to other files
   checkSizes(graph, wanted.sizes, where);
+  await checkSaturation(graph, where);
   wanted.check?.(graph, where);
   return createSession(wanted.inDtype("decoder", graph, bytes), wanted.options);
 }

@@ -9,6 +9,7 @@ import { createProvenance, publishArtifact, type JsonObject, type Provenance } f
 import { errorNumber } from "../shared/disk.ts";
 import { badInput, TesseraError, usageError } from "../shared/errors.ts";
 import { sha256Hex } from "../shared/fingerprint.ts";
+import { checkSaturation } from "../shared/onnx/quantize/saturation.ts";
 import { decodeModel } from "../shared/onnx/read.ts";
 import { createSession, type OnnxSession, type SessionOptions } from "../shared/onnx/session.ts";
 import type { TokenSet } from "../shared/token-file/index.ts";
@@ -48,7 +49,7 @@ export interface ImportedPrior {
 
 /**
  * @throws bad-input if the file cannot be read, is no ONNX file or one that refers to other files, or the runtime refuses it; mismatch if it is not
- * what `objective`, `tokenizer` and `classes` say, or the held-out tokens are not of its making; numerical if it gives a number that is not finite;
+ * what `objective`, `tokenizer` and `classes` say, the held-out tokens are not of its making, or this processor gets its int8 products wrong; numerical if it gives a number that is not finite;
  * usage for classes without a name or of one name, or if the directory exists; the signal's reason
  */
 export async function importPrior(options: ImportPriorOptions): Promise<ImportedPrior> {
@@ -59,7 +60,9 @@ export async function importPrior(options: ImportPriorOptions): Promise<Imported
   if (heldOut !== undefined) checkHeldOut(heldOut, options);
   const graph = await readGraph(file);
   // Before the runtime sees it: references to other files are refused here.
-  checkGraphSignature(decodeModel(graph, file), shape, file);
+  const model = decodeModel(graph, file);
+  checkGraphSignature(model, shape, file);
+  await checkSaturation(model, file);
   const session = await openForeign(graph, options);
   let bitsPerToken: number | undefined;
   try {

@@ -29,6 +29,7 @@ export { countPairs, countTokens, jensenShannon, type SparseCounts } from "./jud
 export { memorisationFigures, median, nearestByFeatures, nearestByTokens } from "./judge/memorisation.ts";
 export { createManifold, type Manifold, NEIGHBOURS, precisionRecall } from "./judge/precision-recall.ts";
 export type { Vectors } from "./judge/vectors.ts";
+export { checkComputable } from "./learnt.ts";
 export { parsePriorManifest } from "./manifest.ts";
 export { MASK_SCHEDULES, maskSchedule } from "./mask-schedule.ts";
 export {

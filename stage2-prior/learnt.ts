@@ -1,9 +1,10 @@
 /** A published network: its graph, checked and loaded, as what priors decode with. Loads no TensorFlow.js. */
 import type { Artifact } from "../shared/artifact.ts";
-import { mismatch, usageError } from "../shared/errors.ts";
+import { mismatch } from "../shared/errors.ts";
+import type { OnnxModel } from "../shared/onnx/model.ts";
 import type { Dtype } from "../shared/onnx/quantize/dtype.ts";
-import { quantizeProducts } from "../shared/onnx/quantize/products.ts";
-import { saturatesPairs } from "../shared/onnx/quantize/saturation.ts";
+import { checkProducts, quantizeProducts } from "../shared/onnx/quantize/products.ts";
+import { checkSaturation, saturatesPairs } from "../shared/onnx/quantize/saturation.ts";
 import { decodeModel } from "../shared/onnx/read.ts";
 import { createSession, type OnnxSession, type SessionOptions } from "../shared/onnx/session.ts";
 import { encodeModel } from "../shared/onnx/write.ts";
@@ -40,8 +41,8 @@ const NETWORKS: Readonly<Record<LearntObjective, (session: OnnxSession, options:
 };
 
 /**
- * @throws bad-input if there is no such graph; mismatch if it was changed, its K is not the manifest's, or its cache is laid out otherwise; usage if it
- * is to compute in int8 and has no product for it
+ * @throws bad-input if there is no such graph; mismatch if it was changed, its K is not the manifest's, its cache is laid out otherwise, or this processor gets its int8 products wrong; usage if it
+ * is to compute in int8 and cannot (\`checkProducts\`)
  */
 export async function openLearnt(artifact: Artifact, spec: LearntSpec, options: LearntOptions): Promise<Networks> {
   const { dtype = "float32", ...threads } = options;
@@ -64,19 +65,29 @@ export async function openLearnt(artifact: Artifact, spec: LearntSpec, options: 
   };
 }
 
+/**
+ * Whether a learnt prior can be computed in this arithmetic, on this processor; loads nothing.
+ * @throws usage or mismatch if not; as `Artifact.read` and `decodeModel`
+ */
+export async function checkComputable(artifact: Artifact, dtype: Dtype): Promise<void> {
+  await readModel(artifact, dtype);
+}
+
 /** The graph in this arithmetic, for the runtime. */
 async function readGraph(artifact: Artifact, dtype: Dtype): Promise<Uint8Array> {
-  const graph = await artifact.read(GRAPH_FILE);
+  const { bytes, model } = await readModel(artifact, dtype);
+  if (dtype === "float32") return bytes;
+  return encodeModel(quantizeProducts(model, { unsignedWeights: await saturatesPairs() }));
+}
+
+async function readModel(artifact: Artifact, dtype: Dtype): Promise<{ bytes: Uint8Array; model: OnnxModel }> {
+  const where = artifact.path(GRAPH_FILE);
+  const bytes = await artifact.read(GRAPH_FILE);
   // Anybody's graph may lie here: read by us first, which refuses references to other files, before the runtime follows any.
-  const model = decodeModel(graph, artifact.path(GRAPH_FILE));
-  if (dtype === "float32") return graph;
-  const quantized = quantizeProducts(model, { unsignedWeights: await saturatesPairs() });
-  if (quantized !== model) return encodeModel(quantized);
-  throw usageError({
-    what: "there is nothing to quantize: the graph has no product with a constant matrix that is large enough",
-    where: artifact.path(GRAPH_FILE),
-    todo: "Use float32.",
-  });
+  const model = decodeModel(bytes, where);
+  await checkSaturation(model, where);
+  if (dtype === "int8") checkProducts(model, where);
+  return { bytes, model };
 }
 
 /** The manifest and the graph must agree on K: a sampler that trusts the wrong one would sample ids that do not exist. */

@@ -5,7 +5,7 @@
 import { sizeOf } from "../records.ts";
 import { mismatch } from "../errors.ts";
 import type { ErrorSentence, TesseraError } from "../errors.ts";
-import { ONNX_TYPES, STANDARD_OPSET } from "./model.ts";
+import { isStandard, ONNX_TYPES, STANDARD_OPSET, standardOpset } from "./model.ts";
 import type { Attribute, Initializer, OnnxModel, OnnxNode, ValueInfo } from "./model.ts";
 import { STANDARD_OPERATORS } from "./operators.ts";
 
@@ -33,7 +33,8 @@ export function checkModel(model: OnnxModel, { allowDomains = [] }: CheckOptions
   checkOutputs(model.outputs, defined);
 }
 
-function checkVersions({ irVersion, opsets }: OnnxModel, allowDomains: readonly string[]): void {
+function checkVersions(model: OnnxModel, allowDomains: readonly string[]): void {
+  const { irVersion, opsets } = model;
   if (!Number.isSafeInteger(irVersion) || irVersion < 3 || irVersion > MAX_IR) {
     throw broken({
       what: "the IR version is not readable everywhere",
@@ -41,7 +42,7 @@ function checkVersions({ irVersion, opsets }: OnnxModel, allowDomains: readonly 
       got: `${irVersion}`,
     });
   }
-  const standard = Object.entries(opsets).find(([domain]) => isStandard(domain))?.[1];
+  const standard = standardOpset(model);
   if (standard !== STANDARD_OPSET) {
     throw broken({
       what: "the graph is written for another operator set",
@@ -155,10 +156,6 @@ function define(defined: Set<string>, name: string, where: string): void {
   if (name === "") throw broken({ what: "a value has no name", where });
   if (defined.has(name)) throw broken({ what: `value "${name}" is defined twice`, where });
   defined.add(name);
-}
-
-function isStandard(domain: string): boolean {
-  return domain === "" || domain === "ai.onnx";
 }
 
 function broken(sentence: ErrorSentence): TesseraError {

@@ -62,6 +62,13 @@ export interface OnnxModel {
 export const STANDARD_OPSET = 17;
 export const STANDARD_IR = 8;
 
+/** The standard operators go by two names. */
+export const isStandard = (domain: string): boolean => domain === "" || domain === "ai.onnx";
+
+/** Version of the standard operators that a model is written for. */
+export const standardOpset = ({ opsets }: OnnxModel): number | undefined =>
+  Object.entries(opsets).find(([domain]) => isStandard(domain))?.[1];
+
 /** `code` is `TensorProto.DataType`; `bytes` the size of one element. */
 export const ONNX_TYPES: Readonly<Record<OnnxType, { readonly code: number; readonly bytes: number }>> = {
   float32: { code: 1, bytes: 4 },

@@ -59,6 +59,12 @@ export interface OnnxSession {
 const LOG_SEVERITY = 4;
 
 /**
+ * What the runtime must not do to a graph. Between bytes turned to float32 and back it would compute products and convolutions in integers, with int8
+ * weights, which saturate on some processors (`quantize/saturation.ts`): a graph is computed in the arithmetic in which it is written.
+ */
+const AS_WRITTEN = { session: { disable_quant_qdq: "1" } };
+
+/**
  * @param model bytes of an `.onnx` file. The runtime would follow references to other files in it: decode what you did not write
  * with `decodeModel` first, which refuses them.
  * @throws failure if the runtime, the provider or the model cannot be loaded, or a type is none of ours.
@@ -73,6 +79,7 @@ export async function createSession(model: Uint8Array, options: SessionOptions =
       graphOptimizationLevel: options.optimization ?? "all",
       logSeverityLevel: LOG_SEVERITY,
       enableMemPattern: options.memoryPlan ?? true,
+      extra: AS_WRITTEN,
       ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads }),
       ...(options.profilePrefix === undefined
         ? {}

@@ -6,6 +6,7 @@ import { tinyImages } from "../stage1-tokenizer/tiny-artifact.ts";
 
 export interface Editable {
   fingerprint: string;
+  files: Record<string, { sha256: string; bytes: number }>;
   config: Record<string, unknown>;
 }
 

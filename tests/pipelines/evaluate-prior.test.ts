@@ -159,6 +159,15 @@ describe("the table", () => {
     expect(counting.stderr).toContain("int8");
   });
 
+  test("in int8 a prior that cannot compute in it is refused (2) before anything is judged", async () => {
+    const narrow = await publishTiny({ objective: "causal", width: 8 }, await fingerprintOf(training));
+    const words = [...sets(), "--priors", `${masked},${narrow}`, "--out", temporary("out"), "--dtype", "int8"];
+    const { code, stdout, stderr } = await evaluate(...words);
+    expect({ code, stdout }, stderr).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toContain("nothing to quantize");
+    expect(stderr).not.toContain("judging");
+  });
+
   test("measures a conditional prior under the labels of the held-out images", async () => {
     const fingerprint = await fingerprintOf(training);
     const config = tinyPrior({ codebookSize: K, layers: 1, classes: 2, objective: "pixelcnn" });

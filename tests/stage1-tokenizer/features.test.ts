@@ -4,12 +4,14 @@ import { join } from "node:path";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
 import type { OnnxModel } from "../../shared/onnx/model.ts";
+import { saturatesPairs } from "../../shared/onnx/quantize/saturation.ts";
 import {
   hasTokenizerFeatures,
   openFeatureExtractor,
   tokenizerFeatures,
   type FeatureExtractor,
 } from "../../stage1-tokenizer/features.ts";
+import { withInt8Product } from "../shared/onnx/models.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
 import {
   replaceFeatures,
@@ -128,6 +130,13 @@ describe("what is no extractor", () => {
   ])("%s is refused when it is opened (4)", async (_what, model, message) => {
     const opened = open(model);
     await expect(opened).rejects.toMatchObject({ exitCode: 4, message: expect.stringMatching(message) as string });
+  });
+
+  test("products of uint8 by int8 are refused when it is opened (4) where the processor gets them wrong", async () => {
+    const opened = open(withInt8Product(two));
+    if (await saturatesPairs())
+      await expect(opened).rejects.toMatchObject({ exitCode: 4, message: expect.stringMatching(/extractor\.onnx.*uint8 by int8/) as string }); // prettier-ignore
+    else await (await opened).dispose();
   });
 
   const floats = { type: "float32", shape: ["N", 3, 8, 8] } as const;

@@ -1,12 +1,19 @@
 /** Published tokenizers, loaded and used; and the folders that are none. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { publishArtifact } from "../../shared/artifact.ts";
+import { openArtifact, publishArtifact, type JsonObject } from "../../shared/artifact.ts";
 import { tf } from "../../shared/engine/tf.ts";
+import { fingerprintTokenizer, sha256Hex } from "../../shared/fingerprint.ts";
+import { saturatesPairs } from "../../shared/onnx/quantize/saturation.ts";
+import { decodeModel } from "../../shared/onnx/read.ts";
+import { encodeModel } from "../../shared/onnx/write.ts";
 import { UNKNOWN, type TokenGrid } from "../../shared/tokens.ts";
 import { evaluationState, imagesToTokens, tokensToImages } from "../../stage1-tokenizer/model/tokenize.ts";
 import { loadTokenizer, type Tokenizer } from "../../stage1-tokenizer/tokenizer.ts";
 import { toTensors } from "../contracts/bottleneck.ts";
 import { editManifest, testChangedFolder } from "../contracts/model-artifact.ts";
+import { withInt8Product } from "../shared/onnx/models.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
 import { publishUntrained, tinyImages, untrained } from "./tiny-artifact.ts";
 import { tinyConfig } from "./tiny-config.ts";
@@ -114,6 +121,24 @@ describe("a folder that was changed", () => {
     await expect(smaller.encode(tinyImages(6))).rejects.toMatchObject({ exitCode: 4, message: expect.stringContaining("expected 0 … 1") as string }); // prettier-ignore
     await Promise.all([larger.dispose(), smaller.dispose()]);
   });
+
+  test.each(["encoder", "decoder"])("products of uint8 by int8 in its %s are refused (4) where the processor gets them wrong", async (side) => {
+    const directory = await published();
+    const file = join(directory, `${side}.onnx`);
+    const bytes = encodeModel(withInt8Product(decodeModel(readFileSync(file), file)));
+    writeFileSync(file, bytes);
+    const preprocessing = (await openArtifact(directory)).manifest.preprocessing as JsonObject;
+    editManifest(directory, (manifest) => {
+      manifest.files[`${side}.onnx`] = { sha256: sha256Hex(bytes), bytes: bytes.length };
+      if (side === "encoder") manifest.fingerprint = fingerprintTokenizer(bytes, preprocessing);
+    });
+    const used = async (): Promise<void> => {
+      const tokenizer = await load(directory);
+      await tokenizer.decode(await tokenizer.encode(tinyImages(1))).finally(() => tokenizer.dispose());
+    };
+    if (await saturatesPairs()) await expect(used()).rejects.toMatchObject({ exitCode: 4, message: expect.stringMatching(/coder\.onnx.*uint8 by int8/) as string }); // prettier-ignore
+    else await used();
+  }); // prettier-ignore
 
   test("missing (3), or of another kind (4)", async () => {
     await expect(load(temporary("nowhere"))).rejects.toMatchObject({ exitCode: 3 });

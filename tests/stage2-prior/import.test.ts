@@ -5,12 +5,13 @@ import { describe, expect, test } from "vitest";
 import { openArtifact } from "../../shared/artifact.ts";
 import { sha256Hex } from "../../shared/fingerprint.ts";
 import type { OnnxModel, ValueInfo } from "../../shared/onnx/model.ts";
+import { saturatesPairs } from "../../shared/onnx/quantize/saturation.ts";
 import { Rng } from "../../shared/rng.ts";
 import { createTokenWriter, openTokens, type TokenSet } from "../../shared/token-file/index.ts";
 import { importPrior, type ImportPriorOptions } from "../../stage2-prior/import.ts";
 import { loadPrior } from "../../stage2-prior/prior.ts";
 import { LEARNT_OBJECTIVES } from "../../stage2-prior/signature.ts";
-import { bytesOf } from "../shared/onnx/models.ts";
+import { bytesOf, withInt8Product } from "../shared/onnx/models.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
 import { CODES, edited, exported, floats, grafted, int, integers, ints, LENGTH, lookup, node, table, withExternalData } from "./foreign-graphs.ts"; // prettier-ignore
 import { FINGERPRINT } from "./tiny-artifact.ts";
@@ -113,6 +114,25 @@ test("graphs made by hand are priors too, measured or not; a graph may leave L o
   await imported(lookup({ classes: 4 }), { classes: CLASSES });
 });
 
+test("a graph that lists its constants among its inputs, as older ones do, is computed in int8 too, to the same numbers", async () => {
+  const graph = exported("masked", { classes: 0 });
+  const listing = ({ inputs, initializers }: OnnxModel) => ({
+    irVersion: 3,
+    inputs: [...inputs, ...initializers.map(({ name, type, shape }) => ({ name, type, shape }))],
+  });
+  const [plain, listed] = await Promise.all(
+    [graph, edited(graph, listing)].map(async (file) => {
+      const { directory } = await imported(file);
+      const prior = await loadPrior(directory, { threads: 1, dtype: "int8" });
+      const heldOut = await (await heldOutSet()).load();
+      const bits = await prior.bitsPerToken({ tokens: heldOut.grid, labels: heldOut.labels });
+      await prior.dispose();
+      return bits;
+    }),
+  );
+  expect(listed).toBe(plain);
+});
+
 describe("is no ONNX file to be trusted (3)", () => {
   test.each([
     ["bytes", Uint8Array.of(1, 2, 3), /damaged or not one/],
@@ -210,6 +230,12 @@ describe("behaves otherwise (4)", () => {
     return refused(grafted(lookup(), "logits", nodes, [floats("offset", [1], [offset])]), { exitCode: 5, message: /logits are not finite/ });
   });
 }); // prettier-ignore
+
+test("a graph with products of uint8 by int8 is refused (4) where the processor gets them wrong, and imported where not", async () => {
+  const graph = edited(lookup(), withInt8Product);
+  if (await saturatesPairs()) await refused(graph, { message: /model\.onnx.*"bytes" \(MatMulInteger\).*VNNI/ });
+  else await imported(graph);
+});
 
 describe("does not fit what stands around it", () => {
   test("classes without a name, or of one name (2)", async () => {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { publishArtifact, type JsonValue } from "../../shared/artifact.ts";
 import { tf } from "../../shared/engine/tf.ts";
 import type { Initializer, OnnxModel, OnnxNode } from "../../shared/onnx/model.ts";
+import { saturatesPairs } from "../../shared/onnx/quantize/saturation.ts";
 import { encodeModel } from "../../shared/onnx/write.ts";
 import { Rng } from "../../shared/rng.ts";
 import { SAMPLER_NAMES } from "../../stage2-prior/decoding.ts";
@@ -16,7 +17,7 @@ import { evaluationWeights } from "../../stage2-prior/training-step.ts";
 import { toCausalInputs } from "../../stage2-prior/vocabulary.ts";
 import { toTensors } from "../contracts/bottleneck.ts";
 import { describePrior, describeUnconditional } from "../contracts/prior.ts";
-import { bytesOf } from "../shared/onnx/models.ts";
+import { bytesOf, withInt8Product } from "../shared/onnx/models.ts";
 import { useTemporaryDirectory } from "../shared/temporary-directory.ts";
 import { edited, exported, integers, ints } from "./foreign-graphs.ts";
 import { FINGERPRINT, publishUntrained, untrained } from "./tiny-artifact.ts";
@@ -183,6 +184,16 @@ describe("a graph of anybody's making", () => {
       exitCode: 2,
       message: expect.stringMatching(/nothing to quantize/) as string,
     });
+  });
+
+  test("with products of uint8 by int8 is refused (4) in either arithmetic where the processor gets them wrong", async () => {
+    const directory = await publishGraph(edited(exported("masked", { classes: 0 }), withInt8Product));
+    for (const options of [OPTIONS, INT8]) {
+      const opened = loadPrior(directory, options);
+      if (await saturatesPairs())
+        await expect(opened).rejects.toMatchObject({ exitCode: 4, message: expect.stringMatching(/prior\.onnx.*uint8 by int8/) as string }); // prettier-ignore
+      else await (await opened).dispose();
+    }
   });
 
   test("without logits is refused (4)", async () => {

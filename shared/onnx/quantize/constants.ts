@@ -1,6 +1,6 @@
 /**
  * Weights that a graph cuts, turns and joins before it uses them, as initializers: what the runtime computes when it loads a model, done where the
- * numbers are needed earlier. Exact, and knows no convolution.
+ * numbers are needed earlier; and which constants a rewritten graph still has. Exact, and knows no convolution.
  */
 import { invariant } from "../../errors.ts";
 import { sizeOf } from "../../records.ts";
@@ -19,6 +19,21 @@ export function foldConstants(model: OnnxModel): OnnxModel {
     return folded === undefined;
   });
   return { ...model, nodes, initializers: [...constants.values()] };
+}
+
+/**
+ * `model` with these nodes, and of its constants and `added` those that are used. Older files list their constants among the inputs as well: there one that
+ * is dropped would become a feed.
+ */
+export function replaceNodes(model: OnnxModel, nodes: readonly OnnxNode[], added: readonly Initializer[]): OnnxModel {
+  const used = new Set([...nodes.flatMap(({ inputs }) => inputs), ...model.outputs.map(({ name }) => name)]);
+  const dropped = new Set(model.initializers.filter(({ name }) => !used.has(name)).map(({ name }) => name));
+  return {
+    ...model,
+    inputs: model.inputs.filter(({ name }) => !dropped.has(name)),
+    initializers: [...model.initializers, ...added].filter(({ name }) => used.has(name)),
+    nodes,
+  };
 }
 
 /** The numbers of a float32 tensor, whose bytes may lie at any place. */

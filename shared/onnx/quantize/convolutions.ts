@@ -5,7 +5,7 @@
  */
 import { invariant, mismatch } from "../../errors.ts";
 import type { Initializer, OnnxModel, OnnxNode, OnnxType } from "../model.ts";
-import { floatsOf } from "./constants.ts";
+import { floatsOf, replaceNodes } from "./constants.ts";
 import { quantizeFilters } from "./filters.ts";
 import { movedInputs, planConvolutions, type Plan } from "./plan.ts";
 import { storeWeights, type WeightStorage } from "./weights.ts";
@@ -78,13 +78,8 @@ class QuantizedGraph {
   finish(): OnnxModel {
     const { model } = this.#plan;
     for (const { name } of model.outputs) this.#floatOf(name);
-    const used = new Set(this.#nodes.flatMap(({ inputs }) => inputs));
-    return {
-      ...model,
-      opsets: { ...model.opsets, "com.microsoft": 1 },
-      nodes: this.#nodes,
-      initializers: [...model.initializers, ...this.#constants.values()].filter(({ name }) => used.has(name)),
-    };
+    const opsets = { ...model.opsets, "com.microsoft": 1 };
+    return replaceNodes({ ...model, opsets }, this.#nodes, [...this.#constants.values()]);
   }
 
   #convolve({ inputs: [input = "", weights = "", bias], attributes = {} }: OnnxNode, output: string): void {
@@ -135,6 +130,8 @@ class QuantizedGraph {
     const sources = moved.map((input) => this.#bytesOf(input));
     const [first] = sources;
     invariant(first !== undefined, `node "${node.name}" moves nothing`);
+    const alike = sources.every(({ scale, zero }) => scale === first.scale && zero === first.zero);
+    invariant(alike, `node "${node.name}" joins bytes of several ranges`);
     const y = { ...first, name: bytesName(output) };
     const rest = node.inputs.slice(moved.length);
     this.#nodes.push({ ...node, inputs: [...sources.map(({ name }) => name), ...rest], outputs: [y.name] });

@@ -13,7 +13,7 @@ export interface Plan {
   readonly bytes: ReadonlySet<string>;
   /**
    * The value in whose range the bytes of another stand: its own, or where it is only moved or cut at 0 on its way, that of what comes of it. A
-   * convolution before a ReLU wastes no byte on what is negative.
+   * convolution before a ReLU wastes no byte on what is negative. What is joined (Concat) has one range, or is no bytes.
    */
   readonly rangeOf: (value: string) => string;
 }
@@ -34,8 +34,14 @@ export function planConvolutions(original: OnnxModel): Plan {
   const model = foldConstants(original);
   const constants = new Map(model.initializers.map((initializer) => [initializer.name, initializer]));
   const convolutions = chooseConvolutions(model, constants);
-  const bytes = chooseBytes(model, { convolutions, constants });
-  return { model, constants, bytes, rangeOf: rangesBy(model, bytes) };
+  const apart = new Set<OnnxNode>();
+  for (;;) {
+    const bytes = chooseBytes(model, { convolutions, constants, apart });
+    const rangeOf = rangesBy(model, bytes);
+    const join = findUnequalJoin(model, bytes, rangeOf);
+    if (join === undefined) return { model, constants, bytes, rangeOf };
+    apart.add(join);
+  }
 }
 
 /**
@@ -68,11 +74,15 @@ function valuesBefore({ nodes }: OnnxModel, readers: ReadonlySet<OnnxNode>): Rea
   return before;
 }
 
+interface Choice {
+  readonly convolutions: ReadonlySet<OnnxNode>;
+  readonly constants: Plan["constants"];
+  /** Joins that stay float32. */
+  readonly apart: ReadonlySet<OnnxNode>;
+}
+
 /** Sums are taken of bytes only where a convolution in int8 reads what comes of them: float32 knows them better. */
-function chooseBytes(
-  model: OnnxModel,
-  { convolutions, constants }: { convolutions: ReadonlySet<OnnxNode>; constants: Plan["constants"] },
-): ReadonlySet<string> {
+function chooseBytes(model: OnnxModel, { convolutions, constants, apart }: Choice): ReadonlySet<string> {
   const before = valuesBefore(model, convolutions);
   const bytes = new Set<string>();
   for (const node of model.nodes) {
@@ -81,10 +91,24 @@ function chooseBytes(
     const variable = node.inputs.filter((input) => !constants.has(input));
     const sums = node.op === "Add" && before.has(output) && variable.length > 0;
     const passes = node.op === "Relu" ? node.inputs : movedInputs(node);
-    const made = convolutions.has(node) || (sums && ready(variable)) || (passes !== undefined && ready(passes));
-    if (made) bytes.add(output);
+    const moves = passes !== undefined && ready(passes) && !apart.has(node);
+    if (convolutions.has(node) || (sums && ready(variable)) || moves) bytes.add(output);
   }
   return bytes;
+}
+
+/** Bytes of several ranges that are joined would be read as if they had one. */
+function findUnequalJoin({ nodes }: OnnxModel, bytes: Plan["bytes"], rangeOf: Plan["rangeOf"]): OnnxNode | undefined {
+  /** Of each value in bytes: the one whose range they stand in. */
+  const ranges = new Map<string, string>();
+  return nodes.find((node) => {
+    const [output = ""] = node.outputs;
+    if (!bytes.has(output)) return false;
+    const sources = node.op === "Relu" ? node.inputs : movedInputs(node);
+    const [range = "", ...others] = sources?.map((source) => ranges.get(source) ?? "") ?? [rangeOf(output)];
+    ranges.set(output, range);
+    return others.some((other) => other !== range);
+  });
 }
 
 function rangesBy({ nodes, outputs }: OnnxModel, bytes: ReadonlySet<string>): Plan["rangeOf"] {

@@ -8,41 +8,54 @@
  *
  * Infinities come out as such or as NaN; a NaN of x is rounded to some number, as the runtime's maximum may pass it by.
  */
+import { usageError } from "../../errors.ts";
+import { isStandard, standardOpset } from "../model.ts";
 import type { Attribute, Initializer, OnnxModel, OnnxNode, OnnxType } from "../model.ts";
-import { floatsOf } from "./constants.ts";
+import { floatsOf, replaceNodes } from "./constants.ts";
 import { quantizeWeights, storeWeights, UNSIGNED_ZERO, type WeightStorage } from "./weights.ts";
 
 /** Rows and columns of the smallest matrix that is rounded: with fewer, the passes over x and y cost more than the product saves. */
 const SMALLEST_SIDE = 16;
 
-/** Exported graphs name opset 17; from 18 on, reductions take their axes as an input. */
-const NEWEST_OPSET = 17;
+/** The first operator set that can round, by QuantizeLinear. */
+const OLDEST_OPSET = 10;
+/** From this one on, reductions take their axes as an input. */
+const AXES_AS_INPUT = 18;
 
-/** @returns `model` itself if it has no such product */
-export function quantizeProducts(model: OnnxModel, storage: WeightStorage = {}): OnnxModel {
-  const constants = new Map(model.initializers.map((initializer) => [initializer.name, initializer]));
-  const products = new Map<OnnxNode, Product>();
-  for (const node of (model.opsets[""] ?? 0) <= NEWEST_OPSET ? model.nodes : []) {
-    const product = productOf(node, constants);
-    if (product !== undefined) products.set(node, product);
+/** @throws usage if `quantizeProducts` would change nothing in the graph */
+export function checkProducts(model: OnnxModel, where: string): void {
+  const opset = standardOpset(model) ?? 0;
+  if (opset < OLDEST_OPSET) {
+    throw usageError({
+      what: "the graph is written for an operator set that cannot compute in int8",
+      where,
+      expected: `opset ${OLDEST_OPSET} or a later one`,
+      got: `${opset}`,
+      todo: "Use float32, or export the model for a later opset.",
+    });
   }
-  if (products.size === 0) return model;
+  if (findProducts(model).size > 0) return;
+  throw usageError({
+    what: "there is nothing to quantize: the graph has no product with a constant matrix that is large enough",
+    where,
+    todo: "Use float32.",
+  });
+}
+
+/** @returns `model` itself if it has no such product, or its operator set is too old (`checkProducts` tells) */
+export function quantizeProducts(model: OnnxModel, storage: WeightStorage = {}): OnnxModel {
+  const opset = standardOpset(model) ?? 0;
+  const products = findProducts(model);
+  if (products.size === 0 || opset < OLDEST_OPSET) return model;
   const additions = createAdditions(model);
-  const write = createProductWriter(additions, storage);
+  const write = createProductWriter(additions, { ...storage, opset });
   const nodes = model.nodes.flatMap((node) => {
     const product = products.get(node);
     return product === undefined ? [node] : write(product);
   });
-  const used = new Set([...nodes.flatMap(({ inputs }) => inputs), ...model.outputs.map(({ name }) => name)]);
-  return {
-    ...model,
-    opsets: { ...model.opsets, [MICROSOFT]: 1 },
-    initializers: [...model.initializers, ...additions.initializers].filter(({ name }) => used.has(name)),
-    nodes,
-  };
+  return replaceNodes({ ...model, opsets: { ...model.opsets, [MICROSOFT]: 1 } }, nodes, additions.initializers);
 }
 
-const STANDARD: ReadonlySet<string> = new Set(["", "ai.onnx"]);
 const MICROSOFT = "com.microsoft";
 
 /** y = x·W, or x·Wᵀ, and + bias where there is one. */
@@ -57,12 +70,18 @@ interface Product {
   readonly y: string;
 }
 
+function findProducts(model: OnnxModel): ReadonlyMap<OnnxNode, Product> {
+  const constants = new Map(model.initializers.map((initializer) => [initializer.name, initializer]));
+  const products = model.nodes.map((node) => [node, productOf(node, constants)] as const);
+  return new Map(products.filter((entry): entry is [OnnxNode, Product] => entry[1] !== undefined));
+}
+
 function productOf(node: OnnxNode, constants: ReadonlyMap<string, Initializer>): Product | undefined {
   const { op, name, domain = "", inputs, outputs, attributes = {} } = node;
   const [x = "", matrix = "", bias = ""] = inputs;
   const [y = ""] = outputs;
   const weights = constants.get(matrix);
-  if (!STANDARD.has(domain) || constants.has(x) || weights === undefined || !isLargeMatrix(weights)) return undefined;
+  if (!isStandard(domain) || constants.has(x) || weights === undefined || !isLargeMatrix(weights)) return undefined;
   if (op === "MatMul") return { name, x, weights, transposed: false, bias: "", y };
   const plain = numberOf(attributes["alpha"], 1) === 1 && numberOf(attributes["beta"], 1) === 1;
   if (op !== "Gemm" || !plain || numberOf(attributes["transA"], 0) !== 0) return undefined;
@@ -110,12 +129,18 @@ function createAdditions({ nodes, inputs, initializers }: OnnxModel): Additions 
 
 const LARGEST = 127;
 
+interface WriterOptions extends WeightStorage {
+  readonly opset: number;
+}
+
 /** The nodes in a product's place; those that round its x come with the first product of this x. */
-function createProductWriter(additions: Additions, storage: WeightStorage): (product: Product) => OnnxNode[] {
+function createProductWriter(additions: Additions, options: WriterOptions): (product: Product) => OnnxNode[] {
+  const { opset, ...storage } = options;
   const zeroPoint = additions.constant("int8/zero-point", "uint8", [], Uint8Array.of(UNSIGNED_ZERO));
   const step = additions.constant("int8/step", "float32", [], Float32Array.of(1 / LARGEST));
   const zeroPoints = storage.unsignedWeights === true ? [zeroPoint, zeroPoint] : [zeroPoint];
-  const rows = remembering((x: string) => roundRows(x, { step, zeroPoint }, additions));
+  const axes = opset < AXES_AS_INPUT ? undefined : additions.constant("int8/axes", "int64", [1], BigInt64Array.of(-1n));
+  const rows = remembering((x: string) => roundRows(x, { step, zeroPoint, axes }, additions));
   const matrices = remembering((weights: Initializer) =>
     remembering((transposed: boolean) => addMatrix(weights, { ...storage, transposed }, additions)),
   );
@@ -148,19 +173,32 @@ function remembering<Key, Result>(make: (key: Key) => Result): { has(key: Key): 
   };
 }
 
+/** Names of constants; `axes` where the operator set wants them as an input. */
+interface RowConstants {
+  readonly step: string;
+  readonly zeroPoint: string;
+  readonly axes: string | undefined;
+}
+
 /** Nodes that make uint8 around 128 of x, and each row's largest magnitude. A row of zeros becomes any integers: times 0 in the end. */
-function roundRows(x: string, { step, zeroPoint }: { step: string; zeroPoint: string }, additions: Additions) {
+function roundRows(x: string, { step, zeroPoint, axes }: RowConstants, additions: Additions) {
   const value = (what: string): string => additions.fresh(`int8/${x}/${what}`);
   const [sizes, largest, shares, integers] = [value("sizes"), value("largest"), value("shares"), value("integers")];
-  const alongRows = { axes: { kind: "ints", value: [-1] }, keepdims: { kind: "int", value: 1 } } as const;
+  const keepdims: Attribute = { kind: "int", value: 1 };
+  const maximum =
+    axes === undefined
+      ? { ...operator("ReduceMax", [sizes], largest), attributes: { axes: LAST_AXIS, keepdims } }
+      : { ...operator("ReduceMax", [sizes, axes], largest), attributes: { keepdims } };
   const nodes: readonly OnnxNode[] = [
     operator("Abs", [x], sizes), // [.., k]
-    { ...operator("ReduceMax", [sizes], largest), attributes: alongRows }, // [.., 1]
+    maximum, // [.., 1]
     operator("Div", [x, largest], shares), // [.., k], −1 … 1
     operator("QuantizeLinear", [shares, step, zeroPoint], integers),
   ];
   return { nodes, integers, largest };
 }
+
+const LAST_AXIS: Attribute = { kind: "ints", value: [-1] };
 
 /** The constants [k, n] and [n], a scale a column, whichever way the weights lie. */
 function addMatrix(

@@ -1,10 +1,12 @@
 /**
  * How this processor multiplies uint8 by int8, found out by a product. x86 without VNNI adds two such products in int16, which saturates: 255·127 +
- * 255·127 is cut to 32,767, silently. Knows no model of anybody's.
+ * 255·127 is cut to 32,767, silently. Our own graphs get around it (`weights.ts`); others' are refused where it can happen.
  */
+import { mismatch } from "../../errors.ts";
 import type { Initializer, OnnxModel } from "../model.ts";
 import { createSession } from "../session.ts";
 import { encodeModel } from "../write.ts";
+import { findSignedProduct } from "./signed-products.ts";
 
 /** Pairs of the largest products, as long as a vector register and longer. */
 const LENGTH = 64;
@@ -20,6 +22,19 @@ export async function saturatesPairs(): Promise<boolean> {
   } finally {
     await session.dispose();
   }
+}
+
+/** @throws mismatch if this processor would get the graph's products of bytes wrong. */
+export async function checkSaturation(model: OnnxModel, where: string): Promise<void> {
+  const product = findSignedProduct(model);
+  if (product === undefined || !(await saturatesPairs())) return;
+  throw mismatch({
+    what: `node "${product.name}" (${product.op}) multiplies uint8 by int8 weights, which this processor gets wrong: it adds pairs of such products in 16 bits`,
+    where,
+    expected: "weights that are float32, uint8, or int8 of seven bits (-64 to 64)",
+    got: "int8 of eight bits",
+    todo: "Export the graph with such weights, or use a processor with VNNI.",
+  });
 }
 
 /** Columns, so that the same kernel runs as for a matrix. */

@@ -60,6 +60,18 @@ export const CACHE: OnnxModel = {
   ],
 };
 
+/** The same graph with a product of uint8 by int8 beside it, of which nothing becomes. */
+export function withInt8Product(model: OnnxModel): OnnxModel {
+  const own = (name: string, of: "uint8" | "int8"): OnnxNode => ({
+    ...{ op: "Constant", name, inputs: [], outputs: [name] },
+    attributes: {
+      value: { kind: "tensor", value: { type: of, shape: [16, 16], data: new Uint8Array(256).fill(127) } },
+    },
+  });
+  const product = { op: "MatMulInteger", name: "bytes", inputs: ["levels8", "weights8"], outputs: ["products8"] };
+  return { ...model, nodes: [...model.nodes, own("levels8", "uint8"), own("weights8", "int8"), product] };
+}
+
 const text = fc.string({ unit: "binary", maxLength: 6 });
 const type = fc.constantFrom(...(Object.keys(ONNX_TYPES) as OnnxType[]));
 const size = fc.nat({ max: 3 });

@@ -1,14 +1,15 @@
 /** Convolutions in int8: exactly the integers they should be, close to float32, and the same for an image whatever its batch. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { checkModel } from "../../../../shared/onnx/check.ts";
-import type { OnnxModel } from "../../../../shared/onnx/model.ts";
+import type { OnnxModel, OnnxNode } from "../../../../shared/onnx/model.ts";
 import { activationNames, quantizeConvolutions, type Ranges } from "../../../../shared/onnx/quantize/convolutions.ts";
 import { createRangeMeter } from "../../../../shared/onnx/quantize/ranges.ts";
 import { saturatesPairs } from "../../../../shared/onnx/quantize/saturation.ts";
 import { quantizeWeights } from "../../../../shared/onnx/quantize/weights.ts";
 import { createSession, type OnnxSession } from "../../../../shared/onnx/session.ts";
 import { encodeModel } from "../../../../shared/onnx/write.ts";
-import { constant, conv, graph, node, numbers, random, residual, SIDE } from "./convolutional.ts";
+import { sizeOf } from "../../../../shared/records.ts";
+import { constant, conv, graph, int, node, numbers, random, residual, SIDE } from "./convolutional.ts";
 
 const threads = { threads: 1 };
 /** As every loader of a graph decides; the graphs that are only looked at need not. */
@@ -98,10 +99,50 @@ describe("one convolution and its ReLU", () => {
     );
   });
 
-  test("over fewer than four channels stays float32", () => {
+  test.each(["basic", "extended", "all"] as const)(
+    "over fewer than four channels stays float32, between bytes too and whatever the runtime optimizes (%s)",
+    async (optimization) => {
+      // The largest bytes times the largest weights: in integers, pairs would saturate.
+      const ones = (name: string, shape: readonly number[]) => constant(name, shape, new Array<number>(sizeOf(shape)).fill(1)); // prettier-ignore
+      const between = graph({
+        channels: C,
+        initializers: [ones("w", [3, C, 1, 1]), ones("w2", [C, 3, 1, 1]), ones("w3", [1, C, 1, 1]), ones("w4", [1, 1, 1, 1])], // prettier-ignore
+        nodes: [
+          conv({ from: "x", to: "a", weights: "w", kernel: 1 }),
+          conv({ from: "a", to: "b", weights: "w2", kernel: 1 }),
+          conv({ from: "b", to: "c", weights: "w3", kernel: 1 }),
+          conv({ from: "c", to: "y", weights: "w4", kernel: 1 }),
+        ],
+      });
+      const ranges = { x: [0, 1], a: [0, C], b: [0, 3 * C], c: [0, 3 * C * C] } as const;
+      const quantized = quantizeConvolutions(between, ranges, { unsignedWeights });
+      expect(operators(quantized)).toEqual(["QuantizeLinear", "QLinearConv", "DequantizeLinear", "Conv", "QuantizeLinear", "QLinearConv", "DequantizeLinear", "Conv"]); // prettier-ignore
+      const x = { type: "float32", shape: [1, C, SIDE, SIDE], data: new Float32Array(C * AREA).fill(1) } as const;
+      const [float, int8] = [
+        await createSession(encodeModel(between), threads),
+        await createSession(encodeModel(quantized), { ...threads, optimization }),
+      ];
+      const [exact, close] = [(await float.run({ x }))["y"]?.data ?? [], (await int8.run({ x }))["y"]?.data];
+      await Promise.all([float.dispose(), int8.dispose()]);
+      expect(exact).toHaveLength(AREA);
+      for (const [i, value] of exact.entries()) expect(Number(close?.[i])).toBeCloseTo(Number(value), 3);
+    },
+  );
+
+  test("alone over fewer than four channels needs no range", () => {
     const narrow = { ...model, initializers: [constant("w", [M, 3, K, K], weights.slice(0, M * 27)), constant("b", [M], bias), second] }; // prettier-ignore
     expect(activationNames(narrow)).toEqual([]);
     expect(operators(quantizeConvolutions(narrow, {}))).toEqual(operators(model));
+  });
+
+  test("takes no weights as a feed where the file lists them among the inputs, as older ones do", async () => {
+    const listed = { ...model, irVersion: 3, inputs: [...model.inputs, ...model.initializers] };
+    const quantized = quantizeConvolutions(listed, ranges, { unsignedWeights });
+    expect(quantized.inputs.map(({ name }) => name)).toEqual(["x", "w2"]);
+    const session = await createSession(encodeModel(quantized), threads);
+    const plain = await createSession(encodeModel(quantizeConvolutions(model, ranges, { unsignedWeights })), threads);
+    expect(await session.run(feed(1, C))).toEqual(await plain.run(feed(1, C)));
+    await Promise.all([session.dispose(), plain.dispose()]);
   });
 
   test("of weights that are no constant stays float32", () => {
@@ -174,6 +215,47 @@ describe.each(["float32", "uint8"] as const)("a residual network with phases, to
       const alone = await run(int8, { x: { ...batch.x, shape: [1, CHANNELS, SIDE, SIDE], data } });
       expect(alone).toEqual(together.slice(i * one, (i + 1) * one));
     }
+  });
+});
+
+describe("what is joined", () => {
+  const C = 4;
+  /** a is a hundred times as large as b. */
+  const joined = (...last: readonly OnnxNode[]): OnnxModel =>
+    graph({
+      channels: C,
+      initializers: [random("wa", [C, C, 1, 1], 1, 10), random("wb", [C, C, 1, 1], 2, 0.1), random("wc", [C, 2 * C, 1, 1], 3), random("wd", [C, C, 1, 1], 4)], // prettier-ignore
+      nodes: [
+        conv({ from: "x", to: "a", weights: "wa", kernel: 1 }),
+        conv({ from: "x", to: "b", weights: "wb", kernel: 1 }),
+        node("Concat", ["b", "a"], "ab", { axis: int(1) }),
+        conv({ from: "ab", to: "c", weights: "wc", kernel: 1 }),
+        ...last,
+      ],
+    });
+  const close = async (model: OnnxModel): Promise<OnnxModel> => {
+    const quantized = quantizeConvolutions(model, await measure(model, 2, C), { unsignedWeights });
+    const [float, int8] = [await createSession(encodeModel(model), threads), await createSession(encodeModel(quantized), threads)]; // prettier-ignore
+    const [exact, got] = [(await float.run(feed(2, C)))["y"]?.data ?? [], (await int8.run(feed(2, C)))["y"]?.data];
+    await Promise.all([float.dispose(), int8.dispose()]);
+    let [error, signal] = [0, 0];
+    for (const [i, value] of exact.entries()) {
+      error += (Number(got?.[i]) - Number(value)) ** 2;
+      signal += Number(value) ** 2;
+    }
+    expect(Math.sqrt(error / signal)).toBeLessThan(0.03);
+    return quantized;
+  };
+
+  test("is joined in float32 where its parts are read alone too, and so have ranges of their own", async () => {
+    const alone = conv({ from: "b", to: "d", weights: "wd", kernel: 1 });
+    const { nodes } = await close(joined(alone, node("Add", ["c", "d"], "y")));
+    expect(nodes.find(({ op }) => op === "Concat")).toMatchObject({ inputs: ["b", "a"], outputs: ["ab"] });
+  });
+
+  test("is joined as bytes where its parts are read together only, and so have one range", async () => {
+    const { nodes } = await close(joined(conv({ from: "c", to: "y", weights: "wd", kernel: 1 })));
+    expect(nodes.find(({ op }) => op === "Concat")).toMatchObject({ inputs: ["b/uint8", "a/uint8"] });
   });
 });
 

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 
 import { checkModel } from "../../../../shared/onnx/check.ts";
 import type { Attribute, Initializer, OnnxModel, OnnxNode } from "../../../../shared/onnx/model.ts";
-import { quantizeProducts } from "../../../../shared/onnx/quantize/products.ts";
+import { checkProducts, quantizeProducts } from "../../../../shared/onnx/quantize/products.ts";
 import { saturatesPairs } from "../../../../shared/onnx/quantize/saturation.ts";
 import { quantizeWeights } from "../../../../shared/onnx/quantize/weights.ts";
 import { decodeModel } from "../../../../shared/onnx/read.ts";
@@ -191,6 +191,15 @@ describe("of a graph", () => {
     expect(quantized.initializers.map(({ name }) => name)).not.toContain("w");
   });
 
+  test("a matrix that the file lists among the inputs, as older ones do, is no feed", async () => {
+    const model = graph([k, n], [node("MatMul", ["x", "w"], "p"), node("Add", ["p", "b"], "y")], [w, b]);
+    const listed = { ...model, irVersion: 3, inputs: [...model.inputs, ...model.initializers] };
+    const [quantized, plain] = [quantizeProducts(listed, await signed()), quantizeProducts(model, await signed())];
+    expect(quantized.inputs.map(({ name }) => name)).toEqual(["x", "b"]);
+    const x = numbers(4, 3 * k);
+    expect(await run(quantized, x)).toEqual(await run(plain, x));
+  });
+
   test("a matrix that is also something else stays beside its integers", () => {
     const nodes = [node("MatMul", ["x", "w"], "q"), node("Add", ["q", "w"], "y")];
     const quantized = quantizeProducts(graph([k, n], nodes, [w]));
@@ -209,12 +218,27 @@ describe("of a graph", () => {
   ])("%s is left alone: the model comes back as it was", (_what, nodes, initializers) => {
     const model = graph([k, n], nodes, initializers);
     expect(quantizeProducts(model)).toBe(model);
+    expect(() => { checkProducts(model, "here"); }).toThrow(expect.objectContaining({ exitCode: 2, message: expect.stringMatching(/here.*nothing to quantize/) as string })); // prettier-ignore
   });
 
-  test("of an operator set that writes reductions in another way nothing is touched", () => {
-    const model = { ...product(k, n, numbers(1, k * n)), opsets: { "": 18 } };
-    expect(quantizeProducts(model)).toBe(model);
-  });
+  test.each([["", 10], ["", 11], ["", 13], ["", 17], ["", 18], ["ai.onnx", 18], ["ai.onnx", 17], ["", 21], ["", 25]])(
+    "written for opset %j %i a product is the same",
+    async (domain, version) => {
+      const [model, x] = [product(k, n, numbers(1, k * n)), numbers(2, 3 * k)];
+      const other = quantizeProducts({ ...model, opsets: { [domain]: version } }, await signed());
+      expect(timesIn(other, "MatMulIntegerToFloat")).toBe(1);
+      expect(await run(other, x)).toEqual(await run(quantizeProducts(model, await signed()), x));
+    },
+  ); // prettier-ignore
+
+  test.each(["", "ai.onnx"])(
+    "opset 9 (%j) cannot round: nothing is touched, and asking is a usage error (2) that names it",
+    (domain) => {
+      const model = { ...product(k, n, numbers(1, k * n)), opsets: { [domain]: 9 } };
+      expect(quantizeProducts(model)).toBe(model);
+      expect(() => { checkProducts(model, "here"); }).toThrow(expect.objectContaining({ exitCode: 2, message: expect.stringMatching(/here.*opset 10.*got 9/) as string })); // prettier-ignore
+    },
+  );
 
   test("the result is well formed and survives a file, whatever names the model has used", () => {
     const nodes = [
