@@ -41,8 +41,8 @@ const NETWORKS: Readonly<Record<LearntObjective, (session: OnnxSession, options:
 };
 
 /**
- * @throws bad-input if there is no such graph; mismatch if it was changed, its K is not the manifest's, its cache is laid out otherwise, or this processor gets its int8 products wrong; usage if it
- * is to compute in int8 and cannot (\`checkProducts\`)
+ * @throws bad-input if there is no such graph; mismatch if it was changed, its K is not the manifest's, its cache is laid out otherwise, or this
+ * processor gets its int8 products wrong; usage if it is to compute in int8 and cannot (`checkProducts`)
  */
 export async function openLearnt(artifact: Artifact, spec: LearntSpec, options: LearntOptions): Promise<Networks> {
   const { dtype = "float32", ...threads } = options;

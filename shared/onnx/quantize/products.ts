@@ -81,7 +81,8 @@ function productOf(node: OnnxNode, constants: ReadonlyMap<string, Initializer>):
   const [x = "", matrix = "", bias = ""] = inputs;
   const [y = ""] = outputs;
   const weights = constants.get(matrix);
-  if (!isStandard(domain) || constants.has(x) || weights === undefined || !isLargeMatrix(weights)) return undefined;
+  if (!isStandard(domain) || constants.has(x) || weights === undefined) return undefined;
+  if (!isLargeMatrix(weights) || movesNumbers(weights)) return undefined;
   if (op === "MatMul") return { name, x, weights, transposed: false, bias: "", y };
   const plain = numberOf(attributes["alpha"], 1) === 1 && numberOf(attributes["beta"], 1) === 1;
   if (op !== "Gemm" || !plain || numberOf(attributes["transA"], 0) !== 0) return undefined;
@@ -90,6 +91,10 @@ function productOf(node: OnnxNode, constants: ReadonlyMap<string, Initializer>):
 
 const isLargeMatrix = ({ type, shape }: Initializer): boolean =>
   type === "float32" && shape.length === 2 && Math.min(...shape) >= SMALLEST_SIDE;
+
+/** A matrix of −1, 0 and 1 has not learnt anything: it moves numbers (rotary positions), which rounding would only make worse. */
+const movesNumbers = (matrix: Initializer): boolean =>
+  floatsOf(matrix).every((value) => value === 0 || Math.abs(value) === 1);
 
 const numberOf = (attribute: Attribute | undefined, fallback: number): number =>
   attribute?.kind === "int" || attribute?.kind === "float" ? attribute.value : fallback;

@@ -210,6 +210,7 @@ describe("of a graph", () => {
     ["a product of two activations", [node("Transpose", ["x"], "t"), node("MatMul", ["x", "t"], "y")], [w]],
     ["a product with the constant on the left", [node("MatMul", ["w", "x"], "y")], [w]],
     ["a matrix of fewer than 16 columns", [node("MatMul", ["x", "w"], "y")], [floats("w", [k, 15], numbers(1, k * 15))]], // prettier-ignore
+    ["a matrix that moves numbers and turns their sign", [node("MatMul", ["x", "w"], "y")], [floats("w", [k, n], Float32Array.from({ length: k * n }, (_, at) => [0, 1, -1][at % 3] ?? 0))]], // prettier-ignore
     ["a stack of matrices", [node("MatMul", ["x", "w"], "y")], [floats("w", [2, k, n], numbers(1, 2 * k * n))]],
     ["a Gemm of x transposed", [node("Gemm", ["x", "w", "b"], "y", { transA: int(1) })], [w, b]],
     ["a Gemm that scales", [node("Gemm", ["x", "w", "b"], "y", { alpha: { kind: "float", value: 2 } })], [w, b]],
