@@ -19,8 +19,8 @@ import {
 } from "../stage1-tokenizer/index.ts";
 import { checkDecoding, COUNTING_OBJECTIVES, samplerOf, type DecodingOptions } from "../stage2-prior/index.ts";
 import { measureLossless, tokensPerDim, type CodeLength, type LosslessLengths } from "./code-lengths.ts";
-import { toTiles } from "./sheets.ts";
 import type { SamplingOptions } from "./sampling.ts";
+import { toTiles } from "./sheets.ts";
 import { createJudge, type Judge, type ReferenceFeatures, type SampleFigures, type Samples } from "./judge-samples.ts";
 import {
   collectFeatures,

@@ -88,7 +88,8 @@ export interface Examined {
 /**
  * A published prior; its graph or counts are loaded to be examined only, counts whatever the dtype.
  * @param heldOut the set that it will be measured on
- * @throws mismatch if it learnt the tokens of another tokenizer, or another grid, K or classes; usage if it cannot compute in the dtype; as `openArtifact`
+ * @throws mismatch if it learnt the tokens of another tokenizer, or another grid, K or classes; usage if it cannot compute in the dtype; as
+ * `openArtifact`
  */
 export async function publishedPrior(
   directory: string,

@@ -1,4 +1,4 @@
-/** Token grids from a prior, with progress, and filmed on demand: what all commands that sample share. Knows no image. */
+/** Token grids from a prior, in one process or several, with progress, and filmed on demand: what all commands that sample share. Knows no image. */
 import { z } from "zod";
 
 import { checkFingerprint, type TokenGrid } from "../shared/tokens.ts";

@@ -49,7 +49,8 @@ export interface ImportedPrior {
 
 /**
  * @throws bad-input if the file cannot be read, is no ONNX file or one that refers to other files, or the runtime refuses it; mismatch if it is not
- * what `objective`, `tokenizer` and `classes` say, the held-out tokens are not of its making, or this processor gets its int8 products wrong; numerical if it gives a number that is not finite;
+ * what `objective`, `tokenizer` and `classes` say, the held-out tokens are not of its making, or this processor gets its int8 products wrong; numerical
+ * if it gives a number that is not finite;
  * usage for classes without a name or of one name, or if the directory exists; the signal's reason
  */
 export async function importPrior(options: ImportPriorOptions): Promise<ImportedPrior> {

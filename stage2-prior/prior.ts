@@ -9,7 +9,7 @@ import type { Dtype } from "../shared/onnx/quantize/dtype.ts";
 import type { Rng } from "../shared/rng.ts";
 import { UNKNOWN, type TokenGrid } from "../shared/tokens.ts";
 import { countedNetworks, openCounted, type CountedPrior } from "./counted.ts";
-import { checkDecoding, createDecoder, type DecodingOptions, type Networks } from "./decoding.ts";
+import { createDecoder, type DecodingOptions, type Networks } from "./decoding.ts";
 import type { HeldOutTokens, MeasureOptions } from "./held-out.ts";
 import { openLearnt, type LearntOptions } from "./learnt.ts";
 import { parsePriorManifest } from "./manifest.ts";
@@ -131,7 +131,6 @@ async function sampleInBatches(
   const { count, rng, firstIndex = 0, known, batchSize = SAMPLE_BATCH, onProgress, signal, atOnce, ...asked } = request;
   const shape = checkShape(request, spec);
   checkInteger("batchSize", batchSize, 1);
-  checkDecoding(asked, spec);
   const length = shape[1] * shape[2];
   const tokens = new Int32Array(count * length); // [count, L]
   const drawing = begin(signal);

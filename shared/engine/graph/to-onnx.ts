@@ -99,9 +99,8 @@ class ModelWriter {
     const { constant } = shape;
     if (constant?.kind !== "dense") return this.#nameOf(shape);
     const sizes = [...constant.data];
-    const open = sizes.filter((size) => expressSize(size, this.#graph.symbols) !== undefined);
-    const inferred = sizes.indexOf(open[0] ?? 0);
-    return this.#sizeVector(sizes.map((size, i) => (open.length > 0 && i === inferred ? -1 : size)));
+    const inferred = sizes.findIndex((size) => expressSize(size, this.#graph.symbols) !== undefined);
+    return this.#sizeVector(sizes.map((size, i) => (i === inferred ? -1 : size)));
   }
 
   #constantName(value: Value): string {

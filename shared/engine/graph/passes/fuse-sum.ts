@@ -4,8 +4,8 @@ import { gemm } from "../operators/linear.ts";
 import { countUses, rewrite } from "../rewrite.ts";
 
 /**
- * Add(MatMul(a, b), c) → Gemm(a, b, c) where a and b are matrices, c is as large as their product, and nothing else reads the plain one: residual sums. The
- * runtime does so by itself only where no size is open.
+ * Add(MatMul(a, b), c) → Gemm(a, b, c) where a and b are matrices, c is as large as their product, and nothing else reads the plain one: residual
+ * sums. The runtime does so by itself only where no size is open.
  */
 export function fuseSum(graph: Graph): Graph {
   const uses = countUses(graph);

@@ -3,8 +3,8 @@
  * [M,C,kh,kw]. Transposes are written down freely here: the layout pass makes them meet and cancel.
  *
  * The gradients avoid ConvTranspose, which runs at half the speed of Conv on CPU: an input gradient of stride 1 is a Conv with the
- * flipped kernel; of stride s it is one Conv with s² groups of filters, one per output phase (sub-pixel convolution: Shi et al. 2016, arXiv:1609.05158). A
- * filter gradient is one batched matrix product per tap.
+ * flipped kernel; of stride s it is one Conv with s² groups of filters, one per output phase (sub-pixel convolution: Shi et al. 2016,
+ * arXiv:1609.05158). A filter gradient is one batched matrix product per tap.
  */
 import { ints, type GraphBuilder, type Value } from "../../graph/graph.ts";
 import { conv, matMul, swapLast } from "../../graph/operators/linear.ts";

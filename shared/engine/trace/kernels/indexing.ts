@@ -7,9 +7,9 @@ import type { tf } from "../../tf.ts";
 import { kernel, type TraceKernel } from "../kernel.ts";
 
 /**
- * Segment ids are 0 … segments − 1; what others would do differs between the two ways. Segment sums are a product with a one-hot matrix, whose work grows with the number of segments, or a scatter, which the runtime does on one
- * thread in the order of the rows (both give equal results in every run). On two threads the
- * product of 128 segments took half the time of the scatter, of 512 twice: 16,384 rows of 64, and 4,096 of 256.
+ * Segment sums are a product with a one-hot matrix, whose work grows with the number of segments, or a scatter, which the runtime does on one
+ * thread in the order of the rows (both give equal results in every run). On two threads the product of 128 segments took half the time of the
+ * scatter, of 512 twice: 16,384 rows of 64, and 4,096 of 256. Ids are 0 … segments − 1: what others would do differs between the two.
  */
 const MOST_IN_PRODUCT = 256;
 /** Counts and the like: a product would be all overhead. */
